@@ -1,0 +1,149 @@
+"""What a credential type asks for: reading values and masking them.
+
+Owns: turning what a person or program sent into values ready to be sealed, and into what people may see.
+Does not own: the types (`adapters/catalog`), sealing, one field's kind (`core/field_kinds`).
+
+No message ever repeats a value: it may be a secret that was pasted into the wrong field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as part
+from typing import Any
+
+from tokenkeep.core.errors import InvalidInput
+from tokenkeep.core.field_kinds import MASK, Unfit, mask, read
+from tokenkeep.core.injection import holes
+from tokenkeep.core.model import CredentialType, Field, FieldKind
+
+__all__ = ["MASK", "Validated", "mask", "masked", "validate"]
+
+_READABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """What `validate` made of the input."""
+
+    values: Mapping[str, Any] = part(repr=False)  # complete, plain, ready to be sealed as JSON
+    masked: Mapping[str, Any]  # what people may see
+    warnings: Mapping[str, str]  # field -> what looks odd; nothing that stops the credential from being stored
+
+
+def validate(
+    type: CredentialType,  # noqa: A002 - our word for it, and the catalogue's
+    given: Mapping[str, object],
+    *,
+    stored: Mapping[str, object] | None = None,
+) -> Validated:
+    """Check what was sent and lay it over what is stored.
+
+    A field that was not sent keeps its stored value; so does one sent as its own mask. `null` removes an optional
+    field. Defaults fill what is still missing.
+
+    Raises:
+        InvalidInput: `fields` says for each field what is wrong and how to mend it.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidInput("Values must be an object of field names and values.")
+    before = dict(stored or {})
+    problems = _unknown(type, given)
+    values, changed = dict(before), set[str]()
+    for field in type.fields:
+        try:
+            value = _settle(field, given, before, address=field.name in _address_fields(type))
+        except Unfit as unfit:
+            problems[field.name] = str(unfit)
+            continue
+        if value != before.get(field.name):
+            changed.add(field.name)
+        values.pop(field.name, None)
+        if value is not None:
+            values[field.name] = value
+    problems |= _moved_addresses(type, before, changed)
+    if problems:
+        raise InvalidInput("Some values cannot be used.", fields=problems)
+    return Validated(values=values, masked=masked(type, values), warnings=_warnings(type, values, changed))
+
+
+def masked(type: CredentialType, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: A002
+    """What people may see of values: every field that has one."""
+    return {field.name: mask(field, values[field.name]) for field in type.fields if field.name in values}
+
+
+def _settle(field: Field, given: Mapping[str, object], before: Mapping[str, object], *, address: bool) -> Any:
+    """The field's new value; None: it has none."""
+    if field.name not in given or _is_mask(field, given[field.name], before):
+        value = before.get(field.name)
+    else:
+        value = read(field, given[field.name], address=address)
+        if value is None and field.required and field.default is None:
+            raise Unfit(f"{field.label} must not be empty.")
+    if value is not None:
+        return value
+    if field.default is None and field.required:
+        raise Unfit(f"{field.label} is required.")
+    return field.default
+
+
+def _is_mask(field: Field, sent: object, before: Mapping[str, object]) -> bool:
+    """Whether this is our own mask come back. Raises Unfit when it masks nothing we have."""
+    if not isinstance(sent, str) or MASK not in sent:
+        return False
+    known = field.name in before
+    if known and (sent == MASK or sent == mask(field, before[field.name]) or sent == before[field.name]):
+        return True
+    raise Unfit(f"This is a masked value, not {field.label} itself. Type it in full, or leave the field out to keep it.")
+
+
+def _unknown(type: CredentialType, given: Mapping[str, object]) -> dict[str, str]:  # noqa: A002
+    names = [field.name for field in type.fields]
+    problems = {}
+    for name in given:
+        if name in names:
+            continue
+        if not isinstance(name, str) or not _READABLE_NAME.fullmatch(name):
+            problems["?"] = "One of the names sent is no field name."
+            continue
+        near = difflib.get_close_matches(name, names, n=1)
+        known = f"Did you mean `{near[0]}`?" if near else _known(names)
+        problems[name] = f"{type.label} has no field of this name. {known}"
+    return problems
+
+
+def _known(names: list[str]) -> str:
+    return f"It has: {', '.join(names)}." if names else "It has no fields."
+
+
+def _address_fields(type: CredentialType) -> frozenset[str]:  # noqa: A002
+    """Fields that decide where we send the credential."""
+    templates = [type.base_url, type.test.url if type.test else ""]
+    urls = {field.name for field in type.fields if field.kind is FieldKind.URL}
+    return frozenset(name for template in templates for name in holes(template)) & urls
+
+
+def _moved_addresses(type: CredentialType, before: Mapping[str, object], changed: set[str]) -> dict[str, str]:  # noqa: A002
+    """Who moves the address must know the secret; else a test would send a stored secret to a host of their choice."""
+    kept = [field for field in type.fields if field.secret and field.name in before and field.name not in changed]
+    if not kept:
+        return {}
+    moved = [name for name in _address_fields(type) & changed if name in before]
+    again = ", ".join(field.label for field in kept)
+    return {name: f"The address changes, so give the secret again as well: {again}." for name in moved}
+
+
+def _warnings(type: CredentialType, values: Mapping[str, Any], changed: set[str]) -> dict[str, str]:  # noqa: A002
+    warnings = {}
+    for field in type.fields:
+        value = values.get(field.name)
+        if field.name not in changed or not isinstance(value, str):
+            continue
+        if field.prefix and not value.startswith(field.prefix):
+            warnings[field.name] = f"{field.label} usually begins with `{field.prefix}`. Check that it is the right one."
+        elif field.kind is FieldKind.SECRET and value != value.strip():
+            warnings[field.name] = f"{field.label} begins or ends with a space. Check that it belongs there."
+    return warnings

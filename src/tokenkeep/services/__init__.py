@@ -1,0 +1,1 @@
+"""Use cases, and `ports`: the list of what they need from the outside."""

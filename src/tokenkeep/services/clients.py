@@ -1,0 +1,201 @@
+"""The workspace's registrations at providers.
+
+Owns: registering, showing and opening clients. A client's `id` is the opaque handle in its callback path, so an answer
+of one provider can never be taken for another's (T23). Does not own: what is done with them (`connect`, `refresh`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tokenkeep.core.errors import ClientMissing, InvalidInput, NotFound
+from tokenkeep.core.injection import check_variable
+from tokenkeep.core.model import Client, ClientAuth, Provider
+from tokenkeep.core.permissions import Caller, Scope, system
+from tokenkeep.core.secret import Secret
+from tokenkeep.services.ports import (
+    Catalog,
+    ClientStore,
+    Clock,
+    Entropy,
+    Envelope,
+    GrantStore,
+    Journal,
+    Registration,
+)
+from tokenkeep.services.sealing import client_place, open_client_secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientView:
+    """A client as people see it: without its secret."""
+
+    client: Client
+    provider: Provider
+    redirect_uri: str
+
+
+class ClientRegistry(Protocol):
+    """An authorization server that we may register ourselves at: the demo provider."""
+
+    def ensure_client(self, client_id: str, client_secret: str, redirect_uri: str) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Clients:
+    """Use cases over `ClientStore`."""
+
+    store: ClientStore
+    grants: GrantStore
+    catalog: Catalog
+    envelope: Envelope
+    clock: Clock
+    entropy: Entropy
+    journal: Journal
+    public_url: str
+
+    async def put(
+        self,
+        caller: Caller,
+        provider_id: str,
+        *,
+        client_id: str,
+        client_secret: Secret | None,
+        scopes: Sequence[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> ClientView:
+        """Register, or change what is registered. A secret that is not sent stays, and so do scopes and variables.
+
+        Raises InvalidInput, NotFound (no such provider).
+        """
+        caller.need(Scope.ADMIN)
+        provider = self._oauth_provider(provider_id)
+        stored = await self.store.for_provider(caller.workspace_id, provider_id)
+        client = Client(
+            id=stored.id if stored else self.entropy.id(),
+            workspace_id=caller.workspace_id,
+            provider=provider_id,
+            client_id=_checked_client_id(client_id),
+            secret_sealed=None,
+            version=stored.version + 1 if stored else 1,
+            scopes=_checked_scopes(scopes) if scopes is not None else (stored.scopes if stored else ()),
+            variables=self._variables(provider, variables, stored),
+            updated_at=self.clock.now(),
+        )
+        secret = client_secret or (await open_client_secret(self.envelope, stored) if stored else None)
+        if secret is None and provider.client_auth is not ClientAuth.NONE:
+            raise InvalidInput(fields={"client_secret": f"{provider.name} needs a client secret."})
+        if secret is not None:
+            sealed = await self.envelope.seal(secret.reveal().encode(), client_place(client))
+            client = replace(client, secret_sealed=sealed)
+        await self.store.put(client)
+        hastened = await self.grants.hasten(caller.workspace_id, client.id)
+        self.journal.record("client_registered", provider=provider_id, actor=caller.actor, hastened=hastened)
+        return self._view(client, provider)
+
+    async def get(self, caller: Caller, provider_id: str) -> ClientView:
+        """Raises NotFound when none is registered."""
+        caller.need(Scope.CREDENTIALS_READ)
+        client = await self.store.for_provider(caller.workspace_id, provider_id)
+        if client is None:
+            raise NotFound()
+        return self._view(client, self.catalog.provider(provider_id))
+
+    async def list(self, caller: Caller) -> Sequence[ClientView]:
+        """Clients whose provider file is gone are left out."""
+        caller.need(Scope.CREDENTIALS_READ)
+        known = {provider.id: provider for provider in self.catalog.providers()}
+        clients = await self.store.list(caller.workspace_id)
+        return [self._view(client, known[client.provider]) for client in clients if client.provider in known]
+
+    async def delete(self, caller: Caller, provider_id: str) -> None:
+        """Raises NotFound. Grants obtained through it stay, and need the administrator until one is registered again."""
+        caller.need(Scope.ADMIN)
+        if not await self.store.delete(caller.workspace_id, provider_id):
+            raise NotFound()
+        self.journal.record("client_removed", provider=provider_id, actor=caller.actor)
+
+    async def registration(self, workspace_id: str, handle: str) -> Registration:
+        """A client with its secret opened. Raises ClientMissing, Quarantined, NotFound (provider file gone)."""
+        client = await self.store.get(workspace_id, handle)
+        if client is None:
+            raise ClientMissing(fix="An administrator registers a client under Settings.")
+        return await self._open(client)
+
+    async def for_provider(self, workspace_id: str, provider_id: str) -> Registration:
+        """Raises ClientMissing."""
+        client = await self.store.for_provider(workspace_id, provider_id)
+        if client is None:
+            raise ClientMissing(fix="An administrator registers a client under Settings.")
+        return await self._open(client)
+
+    async def ensure_demo(self, workspace_id: str, provider_id: str, registry: ClientRegistry) -> None:
+        """Register this workspace at the demo provider, and the demo provider here, so that nothing needs typing."""
+        client = await self.store.for_provider(workspace_id, provider_id)
+        if client is None:
+            secret = Secret(self.entropy.token())
+            client_id = f"tokenkeep-{self.entropy.id()[:8]}"
+            await self.put(system(workspace_id), provider_id, client_id=client_id, client_secret=secret)
+        registration = await self.for_provider(workspace_id, provider_id)
+        secret_text = registration.secret.reveal() if registration.secret else ""
+        registry.ensure_client(registration.client.client_id, secret_text, registration.redirect_uri)
+
+    async def _open(self, client: Client) -> Registration:
+        return Registration(
+            client=client,
+            provider=self.catalog.provider(client.provider),
+            secret=await open_client_secret(self.envelope, client),
+            redirect_uri=self.redirect_uri(client),
+        )
+
+    def redirect_uri(self, client: Client) -> str:
+        """From configuration, never from a request's Host (T34)."""
+        return f"{self.public_url}/oauth/callback/{client.id}"
+
+    def _view(self, client: Client, provider: Provider) -> ClientView:
+        return ClientView(client=client, provider=provider, redirect_uri=self.redirect_uri(client))
+
+    def _oauth_provider(self, provider_id: str) -> Provider:
+        provider = self.catalog.provider(provider_id)
+        if not provider.authorization_endpoint:
+            raise InvalidInput(f"{provider.name} has no types that are authorised in a browser.")
+        return provider
+
+    def _variables(
+        self, provider: Provider, given: Mapping[str, str] | None, stored: Client | None
+    ) -> Mapping[str, str]:
+        asked = {variable.name: variable for variable in provider.variables if variable.asked_of == "client"}
+        unknown = sorted(set(given or {}) - set(asked))
+        if unknown:
+            raise InvalidInput(
+                fields={f"variables.{name}": f"{provider.name} has no such variable." for name in unknown}
+            )
+        values = {**(stored.variables if stored else {}), **(given or {})}
+        for name, variable in asked.items():
+            value = values.get(name) or variable.default
+            if not value:
+                raise InvalidInput(fields={f"variables.{name}": f"{variable.label} is needed."})
+            check_variable(variable, value)
+            values[name] = value
+        return {name: values[name] for name in asked}
+
+
+def _checked_client_id(client_id: str) -> str:
+    text = client_id.strip()
+    if not text or len(text) > 1000 or not text.isprintable():
+        raise InvalidInput(fields={"client_id": "The client id is 1 to 1000 printable characters."})
+    return text
+
+
+def _checked_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
+    for scope in scopes:
+        if (
+            not scope
+            or not scope.isascii()
+            or any(character in scope for character in ' "\\')
+            or not scope.isprintable()
+        ):
+            raise InvalidInput(fields={"scopes": "Each scope is one word of visible ASCII (RFC 6749 section 3.3)."})
+    return tuple(dict.fromkeys(scopes))

@@ -1,0 +1,80 @@
+"""Leaving providers and clients in peace.
+
+Owns: the breaker of each provider host, a client's Retry-After shared by all its credentials, and the incident of a
+client whose secret is refused. Does not own: when to try again (`policy`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from tokenkeep.core import policy
+from tokenkeep.core.injection import expand
+from tokenkeep.core.model import FailureKind
+from tokenkeep.core.policy import Breaker
+from tokenkeep.core.judgement import Granted, Refused
+from tokenkeep.services.ports import ClientStore, Entropy, Journal, Registration
+
+
+@dataclass(slots=True, kw_only=True)
+class Peace:
+    """Kept in this process: another replica learns by its own few tries. Incidents are kept in the store."""
+
+    clients: ClientStore
+    entropy: Entropy
+    journal: Journal
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    _asked_to_wait: dict[str, datetime] = field(default_factory=dict)  # Client.id -> until
+
+    async def hold(self, registration: Registration, now: datetime) -> datetime | None:
+        """Until when not to call; None: go ahead. Going ahead takes the one probe where only one is allowed."""
+        client, host = registration.client, token_host(registration)
+        if client.incident_code:
+            probe_at = client.probe_at or now
+            if now < probe_at or not await self.clients.probe(
+                client, next_probe_at=now + timedelta(seconds=policy.PROBE_S)
+            ):
+                return self._spread(max(probe_at, now + timedelta(seconds=1)))
+        asked = self._asked_to_wait.get(client.id)
+        if asked is not None and asked > now:
+            return self._spread(asked)
+        breaker = self.breakers.get(host, Breaker())
+        if not breaker.permits(now):
+            return self._spread(breaker.open_until or now)
+        self.breakers[host] = breaker.probing(now)
+        return None
+
+    async def heard(self, registration: Registration, judged: Granted | Refused, now: datetime) -> None:
+        """Learn from an answer."""
+        client, host = registration.client, token_host(registration)
+        refused = judged if isinstance(judged, Refused) else None
+        self._beat_breaker(host, refused, now)
+        if refused is not None and refused.retry_after is not None and refused.kind is FailureKind.TRANSIENT:
+            self._asked_to_wait[client.id] = now + timedelta(seconds=refused.retry_after)
+        if refused is not None and refused.kind is FailureKind.CLIENT:
+            probe_at = now + timedelta(seconds=policy.PROBE_S)
+            if await self.clients.pause(client, code=refused.code, probe_at=probe_at):
+                self.journal.record("client_paused", provider=client.provider, client=client.id, code=refused.code)
+        elif client.incident_code and refused is None and await self.clients.resume(client):
+            self.journal.record("client_resumed", provider=client.provider, client=client.id)
+
+    def _beat_breaker(self, host: str, refused: Refused | None, now: datetime) -> None:
+        before = self.breakers.get(host, Breaker())
+        fault = refused is not None and refused.kind is FailureKind.TRANSIENT and refused.retry_after is None
+        after = before.after(fault=fault, now=now)
+        self.breakers[host] = after
+        if (before.open_until is None) != (after.open_until is None):
+            self.journal.record("breaker_closed" if after.open_until is None else "breaker_opened", host=host)
+
+    def _spread(self, until: datetime) -> datetime:
+        """A little later, each by another little, so that those who waited do not come back together."""
+        return until + timedelta(seconds=5 * self.entropy.fraction())
+
+
+def token_host(registration: Registration) -> str:
+    """The host that token calls of this registration go to."""
+    defaults = {variable.name: variable.default for variable in registration.provider.variables}
+    address = expand(registration.provider.token_endpoint, {**defaults, **registration.client.variables})
+    return urlsplit(address).hostname or ""

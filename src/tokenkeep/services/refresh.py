@@ -1,0 +1,304 @@
+"""Refreshing: one function for reads and sweeps.
+
+Owns: the order of one refresh. Claim (W1, the durable intent) → still due? → call the provider with no transaction open
+→ judge → store (W2) where fence, version and grant are still ours → only then answer. Runs in tasks of the service, so a
+caller who hangs up loses nothing. Does not own: what is due (`policy`), what an answer means (`protocol`), what a result
+that the database did not take becomes (`keeping`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tokenkeep.core import lifecycle, policy, protocol
+from tokenkeep.core.errors import ClientMissing, NotConnected, NotFound, Quarantined, RefreshFailing
+from tokenkeep.core.judgement import Granted, Refused, judge
+from tokenkeep.core.model import Event, FailureKind, Grant, Rotation, Standing, State, TokenSet
+from tokenkeep.core.secret import Secret
+from tokenkeep.services.clients import Clients
+from tokenkeep.services.keeping import Keeping
+from tokenkeep.services.peace import Peace
+from tokenkeep.services.ports import (
+    Clock,
+    Entropy,
+    Envelope,
+    GrantStore,
+    Journal,
+    Lease,
+    Registration,
+    Tasks,
+    TokenEndpoint,
+)
+from tokenkeep.services.sealing import open_tokens, previous_place
+
+Wanted = Callable[[Grant, datetime], bool]
+"""Asks of a grant as it is now whether it still needs refreshing. Asked again after the claim."""
+
+OTHERS_POLL_S = 0.1
+_AT_REST = frozenset({State.REAUTHORIZATION_REQUIRED, State.QUARANTINED})
+
+
+@dataclass(slots=True, kw_only=True)
+class Refresher:
+    """Use cases `refresh` and what it is made of."""
+
+    grants: GrantStore
+    clients: Clients
+    wire: TokenEndpoint
+    envelope: Envelope
+    keeping: Keeping
+    peace: Peace
+    tasks: Tasks
+    clock: Clock
+    entropy: Entropy
+    journal: Journal
+    owner: str  # this process, in leases
+    _draining: bool = field(default=False)
+
+    async def refresh(self, workspace_id: str, credential_id: str, wanted: Wanted) -> None:
+        """See to it that the grant is refreshed if `wanted` says so, joining whoever does it already.
+
+        Returns when the outcome is stored; read it from the grant. Raises NotConnected, and RefreshFailing when it takes
+        longer than a caller should wait: the refresh then goes on without the caller.
+        """
+        flight = _Flight(self, workspace_id, credential_id, wanted)
+        try:
+            async with asyncio.timeout(policy.WAIT_S):
+                # Joining a flight that was begun for another reason may have changed nothing: then fly once ourselves.
+                while not flight.flown and await flight.needed():
+                    await self.tasks.run(("refresh", workspace_id, credential_id), flight.fly)
+        except TimeoutError:
+            raise RefreshFailing("The provider has not answered yet; the refresh goes on.", retry_after=5) from None
+
+    def drain(self) -> None:
+        """No new refresh starts from now on; what runs may finish."""
+        self._draining = True
+
+    def called_for(self, grant: Grant, wanted: Wanted) -> bool:
+        """Whether to refresh now. A grant that needs a person, or is put aside, is never tried: that could only harm."""
+        return grant.standing.state not in _AT_REST and wanted(grant, self.clock.now())
+
+    async def fly(self, workspace_id: str, credential_id: str, wanted: Wanted) -> None:
+        """Refresh under a lease, or wait while another process does. Runs in a task of the service."""
+        deadline = self.clock.monotonic() + policy.WAIT_S
+        while True:
+            grant = await self.grants.get(workspace_id, credential_id)
+            if grant is None:
+                raise NotConnected()
+            if not self.called_for(grant, wanted):
+                return
+            if self._draining:
+                raise RefreshFailing("The service is stopping.", retry_after=5)
+            lease = await self._claim(grant)
+            if lease is not None:
+                return await self._under(lease, wanted)
+            if self.clock.monotonic() >= deadline:
+                raise RefreshFailing("Another process is refreshing this token.", retry_after=5)
+            await self.clock.sleep(OTHERS_POLL_S)
+
+    async def _claim(self, grant: Grant) -> Lease | None:
+        """W1. If this commit fails, nothing was sent and nothing is lost: a stale token beats an unstorable one."""
+        try:
+            token_set = await open_tokens(self.envelope, grant)
+            fingerprint = protocol.fingerprint(token_set.refresh_token) if token_set.refresh_token else ""
+        except Quarantined:
+            fingerprint = ""
+        return await self.grants.claim(grant, owner=self.owner, lease_s=policy.LEASE_S, intent_fingerprint=fingerprint)
+
+    async def _under(self, lease: Lease, wanted: Wanted) -> None:
+        claimed = self.clock.monotonic()
+        try:
+            if not self.called_for(lease.grant, wanted):
+                await self.grants.settle(lease, lease.grant.standing, None)
+                return
+            await self._attempt(lease, claimed)
+        except Quarantined:
+            await self._quarantine(lease)
+        except ClientMissing:
+            await self._fail(lease, FailureKind.CLIENT, "client_missing")
+        except NotFound:
+            await self._fail(lease, FailureKind.CLIENT, "provider_file_missing")
+        except Exception as surprise:
+            # One poisonous row must not stop the rest, nor be tried for ever: three alike put it aside.
+            self.journal.record("refresh_surprise", credential=lease.grant.credential_id, error=type(surprise).__name__)
+            await self._fail(lease, FailureKind.INTERNAL, type(surprise).__name__)
+
+    async def _attempt(self, lease: Lease, claimed: float) -> None:
+        registration = await self.clients.registration(lease.grant.workspace_id, lease.grant.client)
+        token_set = await open_tokens(self.envelope, lease.grant)
+        if token_set.refresh_token is None:
+            return await self._fail(lease, FailureKind.GRANT, "no_refresh_token")
+        if (wait := self._recovery_wait(lease, registration)) is not None:
+            return await self._postpone(lease, wait, keep_intent=True)
+        if (until := await self.peace.hold(registration, self.clock.now())) is not None:
+            return await self._postpone(lease, until)
+        await self._try_candidates(lease, registration, token_set, claimed=claimed)
+
+    def _recovery_wait(self, lease: Lease, registration: Registration) -> datetime | None:
+        """After an unfinished refresh: the time to wait for, where trying now could revoke a grant that still serves."""
+        if lease.previous_intent_at is None:
+            return None
+        now = self.clock.now()
+        at = policy.recover_at(registration.provider, lease.grant.standing, now=now)
+        return at if at > now else None
+
+    async def _try_candidates(
+        self, lease: Lease, registration: Registration, token_set: TokenSet, *, claimed: float
+    ) -> None:
+        """Spend the refresh token; when the provider refuses the grant, the fallbacks, each once, before believing it."""
+        assert token_set.refresh_token is not None
+        candidate: Secret | None = token_set.refresh_token
+        fallbacks = self._fallbacks(lease, registration, token_set.refresh_token)
+        while candidate is not None:
+            if self.clock.monotonic() - claimed > policy.SEND_WITHIN_S:
+                return await self._postpone(lease, self.clock.now() + timedelta(seconds=1))
+            requested = self.clock.now()
+            answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=lease.grant.scopes_requested)
+            judged = judge(answer, registration.provider, now=self.clock.now(), requested=requested)
+            await self.peace.heard(registration, judged, self.clock.now())
+            if isinstance(judged, Granted):
+                return await self._keep(lease, registration, token_set, granted=judged, duration_s=answer.duration_s)
+            refused = judged
+            candidate = await anext(fallbacks, None) if refused.kind is FailureKind.GRANT else None
+        await self._refused(lease, registration, refused, duration_s=answer.duration_s)
+
+    async def _fallbacks(self, lease: Lease, registration: Registration, spent: Secret) -> AsyncIterator[Secret]:
+        grant = lease.grant
+        for orphan in await self.keeping.orphans(grant):
+            if orphan.refresh_token is not None and orphan.refresh_token != spent:
+                yield orphan.refresh_token
+        lenient = registration.provider.rotation is not Rotation.FAMILY
+        alive = grant.prev_until is not None and grant.prev_until > self.clock.now()
+        if lease.previous_intent_at is not None and lenient and alive and grant.prev_sealed is not None:
+            yield Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
+
+    async def _keep(
+        self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, duration_s: float
+    ) -> None:
+        event = self._event(lease.grant, "refreshed", {"duration_ms": round(duration_s * 1000, 1)})
+        await self.keeping.keep(lease, registration, old, granted=granted, event=event)
+        self.journal.record(
+            "refreshed",
+            provider=lease.grant.provider,
+            credential=lease.grant.credential_id,
+            duration_ms=round(duration_s * 1000, 1),
+        )
+
+    async def _refused(self, lease: Lease, registration: Registration, refused: Refused, *, duration_s: float) -> None:
+        if refused.kind is FailureKind.GRANT:
+            return await self._grant_refused(lease, registration, refused)
+        now, standing = self.clock.now(), lease.grant.standing
+        if refused.uncertain:
+            retry = max(
+                policy.recover_at(registration.provider, standing, now=now), self._retry(lease, refused, now=now)
+            )
+        else:
+            retry = self._retry(lease, refused, now=now)
+        await self._fail(
+            lease,
+            refused.kind,
+            refused.code,
+            retry=retry,
+            uncertain=refused.uncertain or self._was_uncertain(lease),
+            duration_ms=round(duration_s * 1000, 1),
+        )
+
+    async def _grant_refused(self, lease: Lease, registration: Registration, refused: Refused) -> None:
+        """Believe `invalid_grant` only where nothing else explains it (reliability 4.6)."""
+        failure = lease.grant.standing.failure
+        confirmed = failure is not None and failure.code == "unconfirmed_refusal"
+        if "invalid_grant_spurious" in registration.provider.quirks and not confirmed:
+            retry = self.clock.now() + timedelta(seconds=60)
+            return await self._fail(lease, FailureKind.TRANSIENT, "unconfirmed_refusal", retry=retry)
+        code = "lost_response" if self._was_uncertain(lease) else refused.code
+        await self._fail(lease, FailureKind.GRANT, code)
+
+    @staticmethod
+    def _was_uncertain(lease: Lease) -> bool:
+        return lease.previous_intent_at is not None
+
+    def _retry(self, lease: Lease, refused: Refused, *, now: datetime) -> datetime:
+        failures = lease.grant.standing.failure.count if lease.grant.standing.failure else 0
+        return policy.retry_at(
+            now, failures=failures, retry_after=refused.retry_after, fraction=self.entropy.fraction()
+        )
+
+    async def _fail(
+        self,
+        lease: Lease,
+        kind: FailureKind,
+        code: str,
+        *,
+        retry: datetime | None = None,
+        uncertain: bool = False,
+        **facts: float,
+    ) -> None:
+        now = self.clock.now()
+        if retry is None and kind is not FailureKind.GRANT:
+            failures = lease.grant.standing.failure.count if lease.grant.standing.failure else 0
+            retry = policy.retry_at(now, failures=failures, retry_after=None, fraction=self.entropy.fraction())
+        standing = lifecycle.apply(
+            lease.grant.standing, lifecycle.Failed(kind=kind, code=code, retry_at=retry), now=now
+        )
+        await self._settle(lease, standing, kind=kind, code=code, uncertain=uncertain, facts=facts)
+
+    async def _quarantine(self, lease: Lease) -> None:
+        standing = lifecycle.undecryptable(lease.grant.standing, now=self.clock.now())
+        await self._settle(lease, standing, kind=FailureKind.INTERNAL, code="undecryptable", uncertain=False, facts={})
+
+    async def _settle(
+        self,
+        lease: Lease,
+        standing: Standing,
+        *,
+        kind: FailureKind,
+        code: str,
+        uncertain: bool,
+        facts: dict[str, float],
+    ) -> None:
+        name = "reauthorization_required" if standing.state is State.REAUTHORIZATION_REQUIRED else "refresh_failed"
+        detail = {"kind": kind.value, "code": code, "uncertain": uncertain, **facts}
+        event = self._event(lease.grant, name, detail)
+        await self.grants.settle(lease, standing, event, keep_intent=uncertain)
+        self.journal.record(
+            name, provider=lease.grant.provider, credential=lease.grant.credential_id, kind=kind.value, code=code
+        )
+
+    async def _postpone(self, lease: Lease, until: datetime, *, keep_intent: bool = False) -> None:
+        standing = lifecycle.apply(lease.grant.standing, lifecycle.Postponed(until=until), now=self.clock.now())
+        await self.grants.settle(lease, standing, None, keep_intent=keep_intent or self._was_uncertain(lease))
+
+    def _event(self, grant: Grant, kind: str, detail: Mapping[str, str | float | bool]) -> Event:
+        return Event(
+            id=self.entropy.id(),
+            workspace_id=grant.workspace_id,
+            credential_id=grant.credential_id,
+            at=self.clock.now(),
+            kind=kind,
+            actor="system",
+            detail=detail,
+        )
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One caller's wish, and whether it was this caller who flew."""
+
+    refresher: Refresher
+    workspace_id: str
+    credential_id: str
+    wanted: Wanted
+    flown: bool = False
+
+    async def fly(self) -> None:
+        self.flown = True
+        await self.refresher.fly(self.workspace_id, self.credential_id, self.wanted)
+
+    async def needed(self) -> bool:
+        grant = await self.refresher.grants.get(self.workspace_id, self.credential_id)
+        if grant is None:
+            raise NotConnected()
+        return self.refresher.called_for(grant, self.wanted)

@@ -1,0 +1,231 @@
+"""What a node may read: a live access token, static values, an authorization.
+
+Owns: handing out. Fresh is answered at once from memory; too old waits for the one refresh; dead says who must act.
+Does not own: refreshing (`refresh`), how a credential is put on a request (`core/injection`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tokenkeep.core import injection, policy, protocol
+from tokenkeep.core.errors import (
+    NotConnected,
+    NotFound,
+    NotOAuth,
+    Quarantined,
+    ReauthorizationRequired,
+    RefreshFailing,
+)
+from tokenkeep.core.model import Credential, CredentialType, Grant, State, TokenSet
+from tokenkeep.core.permissions import Caller, Scope
+from tokenkeep.core.policy import Freshness
+from tokenkeep.core.secret import Secret
+from tokenkeep.services.addresses import Addresses
+from tokenkeep.services.ports import Catalog, Clock, Envelope, Reads
+from tokenkeep.services.refresh import Refresher, Wanted
+from tokenkeep.services.sealing import open_tokens, open_values
+from tokenkeep.services.usage import Usage
+
+REJECTION_GAP_S = 10
+"""A token this young that is already rejected will not get better by refreshing again: the fault is elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveToken:
+    """An access token, and what a node needs to know about it. `expires_at` None: unknown, or it does not end."""
+
+    access_token: Secret
+    token_type: str
+    expires_at: datetime | None
+    scope: tuple[str, ...]
+    fingerprint: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """What to put on a request."""
+
+    headers: Mapping[str, Secret]
+    query: Mapping[str, Secret]
+    base_url: str
+    expires_at: datetime | None
+    fingerprint: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Tokens:
+    """Use cases of nodes."""
+
+    reads: Reads
+    refresher: Refresher
+    catalog: Catalog
+    envelope: Envelope
+    addresses: Addresses
+    usage: Usage
+    clock: Clock
+    public_url: str
+
+    async def token(self, caller: Caller, credential_id: str, *, min_ttl: int = 60, consumer: str = "") -> LiveToken:
+        """Raises NotFound, NotOAuth, NotConnected, ReauthorizationRequired, Quarantined, RefreshFailing."""
+        credential = await self._read(caller, credential_id, consumer)
+        grant = self._usable(credential)
+        now = self.clock.now()
+        if _freshness(grant, now, min_ttl) is not Freshness.FRESH:
+            grant = await self._better(caller, grant, min_ttl=min_ttl)
+        return self._live(grant, await open_tokens(self.envelope, grant))
+
+    async def refresh(self, caller: Caller, credential_id: str, *, rejected: str, consumer: str = "") -> LiveToken:
+        """A token newer than the one a node saw rejected: one refresh for all who report the same one.
+
+        Raises as `token` does; RefreshFailing also when the rejected token was obtained only just now.
+        """
+        credential = await self._read(caller, credential_id, consumer)
+        grant = self._usable(credential)
+        token_set = await open_tokens(self.envelope, grant)
+        if protocol.fingerprint(token_set.access_token) != rejected:
+            return self._live(grant, token_set)
+        if (self.clock.now() - _obtained(grant)).total_seconds() < REJECTION_GAP_S:
+            raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
+        if token_set.refresh_token is None:
+            raise self._connect_again(grant, "The token was rejected and the provider gave no refresh token.")
+        version = grant.version
+        grant = await self._refreshed(
+            caller, grant, lambda stored, now: stored.version == version and not _waits(stored, now)
+        )
+        if grant.version == version:
+            raise RefreshFailing(retry_after=_retry_after(grant, self.clock.now()))
+        return self._live(grant, await open_tokens(self.envelope, grant))
+
+    async def authorization(self, caller: Caller, credential_id: str, *, consumer: str = "") -> Authorization:
+        """Raises as `token` does, and NotFound for a type that does not authenticate HTTP."""
+        credential = await self._read(caller, credential_id, consumer)
+        type_ = self.catalog.type(credential.type)
+        values = await open_values(self.envelope, credential)
+        live = await self.token(caller, credential_id) if type_.oauth else None
+        rule = type_.injection or (injection.BEARER if type_.oauth else None)
+        if rule is None:
+            raise NotFound(
+                f"{type_.label} does not authenticate HTTP requests.",
+                fix=f"Read its fields with GET /v1/credentials/{credential_id}/values.",
+            )
+        injected = injection.authorize(rule, values, access_token=live.access_token if live else None)
+        return Authorization(
+            headers={name: Secret(text) for name, text in injected.headers.items()},
+            query={name: Secret(text) for name, text in injected.query.items()},
+            base_url=await self.addresses.base_url(credential, type_, values),
+            expires_at=live.expires_at if live else None,
+            fingerprint=live.fingerprint if live else "",
+        )
+
+    async def values(self, caller: Caller, credential_id: str, *, consumer: str = "") -> tuple[str, Mapping[str, Any]]:
+        """(type, fields in clear): the release of a secret. For OAuth types the live token is among them."""
+        credential = await self._read(caller, credential_id, consumer)
+        type_ = self.catalog.type(credential.type)
+        values = await open_values(self.envelope, credential)
+        if type_.oauth:
+            values |= await self._token_values(caller, credential, type_)
+        return credential.type, values
+
+    async def _token_values(self, caller: Caller, credential: Credential, type_: CredentialType) -> dict[str, Any]:
+        live = await self.token(caller, credential.id)
+        current = await self._read(caller, credential.id, "")
+        extra = (await open_tokens(self.envelope, current.grant)).extra if current.grant else {}
+        return {
+            **extra,
+            "access_token": live.access_token.reveal(),
+            "token_type": live.token_type,
+            "expires_at": live.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if live.expires_at else None,
+            "scope": " ".join(live.scope),
+        }
+
+    async def _read(self, caller: Caller, credential_id: str, consumer: str) -> Credential:
+        caller.need(Scope.TOKENS_READ)
+        caller.reach(credential_id)
+        credential = await self.reads.credential(caller.workspace_id, credential_id)
+        if credential is None:
+            raise NotFound()
+        if consumer:
+            self.usage.credential_used(caller.workspace_id, credential_id, consumer)
+        return credential
+
+    def _usable(self, credential: Credential) -> Grant:
+        grant = credential.grant
+        if grant is None:
+            if not self.catalog.type(credential.type).oauth:
+                raise NotOAuth(fix=f"Read its fields with GET /v1/credentials/{credential.id}/values.")
+            raise NotConnected(fix=f"Connect it in a browser: {self._page(credential.id)}")
+        state = grant.standing.state
+        if state is State.REAUTHORIZATION_REQUIRED:
+            raise self._connect_again(grant)
+        if state is State.QUARANTINED:
+            raise Quarantined(fix="An administrator looks at the service's log; reconnecting replaces what is stored.")
+        return grant
+
+    async def _better(self, caller: Caller, grant: Grant, *, min_ttl: int) -> Grant:
+        """The grant after a refresh, or the old one while its token still lives."""
+        try:
+            fresh = await self._refreshed(
+                caller,
+                grant,
+                lambda stored, now: _freshness(stored, now, min_ttl) != Freshness.FRESH and not _waits(stored, now),
+            )
+        except RefreshFailing:
+            if _freshness(grant, self.clock.now(), 0) is Freshness.EXPIRED:
+                raise
+            return grant
+        now = self.clock.now()
+        if _freshness(fresh, now, 0) is Freshness.EXPIRED:
+            raise RefreshFailing(retry_after=_retry_after(fresh, now))
+        return fresh
+
+    async def _refreshed(self, caller: Caller, grant: Grant, wanted: Wanted) -> Grant:
+        await self.refresher.refresh(caller.workspace_id, grant.credential_id, wanted)
+        credential = await self.reads.credential(caller.workspace_id, grant.credential_id)
+        if credential is None:
+            raise NotFound()
+        return self._usable(credential)
+
+    def _live(self, grant: Grant, token_set: TokenSet) -> LiveToken:
+        granted = grant.scopes_granted
+        return LiveToken(
+            access_token=token_set.access_token,
+            token_type=token_set.token_type,
+            expires_at=token_set.expires_at,
+            scope=granted if granted is not None else grant.scopes_requested,
+            fingerprint=protocol.fingerprint(token_set.access_token),
+            state=grant.standing.state,
+        )
+
+    def _connect_again(self, grant: Grant, message: str = "") -> ReauthorizationRequired:
+        code = grant.standing.failure.code if grant.standing.failure else "rejected"
+        return ReauthorizationRequired(
+            message, fix=f"Connect it again in a browser: {self._page(grant.credential_id)}", cause=code
+        )
+
+    def _page(self, credential_id: str) -> str:
+        return f"{self.public_url}/credentials/{credential_id}"
+
+
+def _obtained(grant: Grant) -> datetime:
+    return grant.standing.last_refresh_at or grant.connected_at
+
+
+def _freshness(grant: Grant, now: datetime, min_ttl: int) -> Freshness:
+    return policy.freshness(grant.standing, obtained_at=_obtained(grant), now=now, min_ttl=min_ttl)
+
+
+def _waits(grant: Grant, now: datetime) -> bool:
+    """It failed a moment ago and says when to try again: asking sooner would only add load."""
+    planned = grant.standing.next_refresh_at
+    return grant.standing.failure is not None and not grant.lease_owner and planned is not None and planned > now
+
+
+def _retry_after(grant: Grant, now: datetime) -> int:
+    planned = grant.standing.next_refresh_at
+    wait = (planned - now).total_seconds() if planned is not None else 30
+    return max(1, min(round(wait), policy.BACKOFF_CAP_S))
