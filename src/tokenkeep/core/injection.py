@@ -35,7 +35,17 @@ _LONGEST_HOST = 253  # RFC 1035 section 2.3.4, as text
 _LAST_PORT = 65535
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.1
 _FRAMING = frozenset(
-    {"connection", "content-length", "host", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade"}
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 """Headers that frame the message or name its target: never a credential's to set."""
 _BASE = re.compile(rf"https://{_NAME}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
@@ -167,7 +177,9 @@ def _basic(templates: tuple[str, str], known: Mapping[str, str]) -> dict[str, st
     if not user and not password:
         return {}
     if ":" in user or not (user + password).isprintable():
-        raise InvalidInput("The user name or password cannot be sent: RFC 7617 forbids `:` in the name and line breaks.")
+        raise InvalidInput(
+            "The user name or password cannot be sent: RFC 7617 forbids `:` in the name and line breaks."
+        )
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 

@@ -330,6 +330,7 @@ class Credential:
     grant: Grant | None = None  # None: static, or not connected
 
     def state(self, *, oauth: bool) -> State:
+        """What people are told: a static credential is stored, an OAuth one stands as its grant does."""
         if self.grant is not None:
             return self.grant.standing.state
         return State.UNCONNECTED if oauth else State.STORED

@@ -43,6 +43,7 @@ class Caller:
 
     @property
     def actor(self) -> str:
+        """Who it was, for history and logs: `user/<id>`, `key/<id>` or `system`."""
         return f"{self.kind}/{self.id}" if self.id else self.kind
 
     def need(self, scope: Scope) -> None:

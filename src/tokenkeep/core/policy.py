@@ -109,6 +109,7 @@ class Breaker:
     open_until: datetime | None = None  # None: closed
 
     def permits(self, now: datetime) -> bool:
+        """Whether the host may be called."""
         return self.open_until is None or now >= self.open_until
 
     def probing(self, now: datetime) -> Breaker:

@@ -35,10 +35,7 @@ class Validated:
 
 
 def validate(
-    type: CredentialType,  # noqa: A002 - our word for it, and the catalogue's
-    given: Mapping[str, object],
-    *,
-    stored: Mapping[str, object] | None = None,
+    type: CredentialType, given: Mapping[str, object], *, stored: Mapping[str, object] | None = None
 ) -> Validated:
     """Check what was sent and lay it over what is stored.
 
@@ -64,13 +61,14 @@ def validate(
         values.pop(field.name, None)
         if value is not None:
             values[field.name] = value
-    problems |= _moved_addresses(type, before, changed)
+    typed = {name for name, sent in given.items() if not (isinstance(sent, str) and MASK in sent)}
+    problems |= _moved_addresses(type, before, typed=typed, changed=changed)
     if problems:
         raise InvalidInput("Some values cannot be used.", fields=problems)
     return Validated(values=values, masked=masked(type, values), warnings=_warnings(type, values, changed))
 
 
-def masked(type: CredentialType, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: A002
+def masked(type: CredentialType, values: Mapping[str, object]) -> dict[str, Any]:
     """What people may see of values: every field that has one."""
     return {field.name: mask(field, values[field.name]) for field in type.fields if field.name in values}
 
@@ -97,16 +95,18 @@ def _is_mask(field: Field, sent: object, before: Mapping[str, object]) -> bool:
     known = field.name in before
     if known and (sent == MASK or sent == mask(field, before[field.name]) or sent == before[field.name]):
         return True
-    raise Unfit(f"This is a masked value, not {field.label} itself. Type it in full, or leave the field out to keep it.")
+    raise Unfit(
+        f"This is a masked value, not {field.label} itself. Type it in full, or leave the field out to keep it."
+    )
 
 
-def _unknown(type: CredentialType, given: Mapping[str, object]) -> dict[str, str]:  # noqa: A002
+def _unknown(type: CredentialType, given: Mapping[str, object]) -> dict[str, str]:
     names = [field.name for field in type.fields]
     problems = {}
     for name in given:
         if name in names:
             continue
-        if not isinstance(name, str) or not _READABLE_NAME.fullmatch(name):
+        if not _READABLE_NAME.fullmatch(str(name)):
             problems["?"] = "One of the names sent is no field name."
             continue
         near = difflib.get_close_matches(name, names, n=1)
@@ -119,31 +119,32 @@ def _known(names: list[str]) -> str:
     return f"It has: {', '.join(names)}." if names else "It has no fields."
 
 
-def _address_fields(type: CredentialType) -> frozenset[str]:  # noqa: A002
+def _address_fields(type: CredentialType) -> frozenset[str]:
     """Fields that decide where we send the credential."""
     templates = [type.base_url, type.test.url if type.test else ""]
     urls = {field.name for field in type.fields if field.kind is FieldKind.URL}
     return frozenset(name for template in templates for name in holes(template)) & urls
 
 
-def _moved_addresses(type: CredentialType, before: Mapping[str, object], changed: set[str]) -> dict[str, str]:  # noqa: A002
-    """Who moves the address must know the secret; else a test would send a stored secret to a host of their choice."""
-    kept = [field for field in type.fields if field.secret and field.name in before and field.name not in changed]
-    if not kept:
-        return {}
-    moved = [name for name in _address_fields(type) & changed if name in before]
-    again = ", ".join(field.label for field in kept)
-    return {name: f"The address changes, so give the secret again as well: {again}." for name in moved}
+def _moved_addresses(
+    type: CredentialType, before: Mapping[str, object], *, typed: set[str], changed: set[str]
+) -> dict[str, str]:
+    """Who sets the address must know the secret; else a test would send a stored secret to a host of their choice."""
+    kept = [field.label for field in type.fields if field.secret and field.name in before and field.name not in typed]
+    moved = _address_fields(type) & changed if kept else frozenset[str]()
+    return dict.fromkeys(moved, f"The address changes, so give the secret again as well: {', '.join(kept)}.")
 
 
-def _warnings(type: CredentialType, values: Mapping[str, Any], changed: set[str]) -> dict[str, str]:  # noqa: A002
+def _warnings(type: CredentialType, values: Mapping[str, Any], changed: set[str]) -> dict[str, str]:
     warnings = {}
     for field in type.fields:
         value = values.get(field.name)
         if field.name not in changed or not isinstance(value, str):
             continue
         if field.prefix and not value.startswith(field.prefix):
-            warnings[field.name] = f"{field.label} usually begins with `{field.prefix}`. Check that it is the right one."
+            warnings[field.name] = (
+                f"{field.label} usually begins with `{field.prefix}`. Check that it is the right one."
+            )
         elif field.kind is FieldKind.SECRET and value != value.strip():
             warnings[field.name] = f"{field.label} begins or ends with a space. Check that it belongs there."
     return warnings

@@ -46,6 +46,7 @@ class Accounts:
         return workspace_id
 
     async def has_accounts(self) -> bool:
+        """Whether anybody has ever signed up."""
         return await self.store.first_admin() is not None
 
     async def mint_link(self) -> Secret:
@@ -120,6 +121,7 @@ class Accounts:
         )
 
     async def sign_out(self, session: UserSession) -> None:
+        """End this session: its cookie is worth nothing from now on."""
         await self.store.end_session(session.digest)
         self.journal.record("signed_out", user=session.user_id)
 
@@ -134,6 +136,7 @@ class Accounts:
         await self.store.end_session(digest)
 
     async def end_other_sessions(self, session: UserSession) -> int:
+        """End all of the person's sessions but this one. Answers how many."""
         others = [own.digest for own in await self.store.sessions(session.user_id) if own.digest != session.digest]
         for digest in others:
             await self.store.end_session(digest)

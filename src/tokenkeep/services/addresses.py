@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokenkeep.core.injection import expand
+from tokenkeep.core.injection import expand, holes
 from tokenkeep.core.model import Credential, CredentialType, Provider
 from tokenkeep.services.ports import Catalog, ClientStore
 
@@ -33,7 +33,9 @@ class Addresses:
         return filled | {name: fields[name] for name in own if fields.get(name)}
 
     async def base_url(self, credential: Credential, type_: CredentialType, values: Mapping[str, Any]) -> str:
-        """Empty where the service has no one address."""
+        """Empty where the service has no one address, or the credential does not say which."""
         provider = self.catalog.provider(type_.provider)
         template = type_.base_url or provider.base_url
-        return expand(template, await self.variables(credential, provider, values)) if template else ""
+        variables = await self.variables(credential, provider, values)
+        known = all(variables.get(name) for name in holes(template))
+        return expand(template, variables) if template and known else ""

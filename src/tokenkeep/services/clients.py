@@ -40,7 +40,8 @@ class ClientView:
 class ClientRegistry(Protocol):
     """An authorization server that we may register ourselves at: the demo provider."""
 
-    def ensure_client(self, client_id: str, client_secret: str, redirect_uri: str) -> None: ...
+    def ensure_client(self, client_id: str, client_secret: Secret, *, redirect_uri: str) -> None:
+        """Register a client, or bring its registration up to date."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,8 +140,9 @@ class Clients:
             client_id = f"tokenkeep-{self.entropy.id()[:8]}"
             await self.put(system(workspace_id), provider_id, client_id=client_id, client_secret=secret)
         registration = await self.for_provider(workspace_id, provider_id)
-        secret_text = registration.secret.reveal() if registration.secret else ""
-        registry.ensure_client(registration.client.client_id, secret_text, registration.redirect_uri)
+        registry.ensure_client(
+            registration.client.client_id, registration.secret or Secret(""), redirect_uri=registration.redirect_uri
+        )
 
     async def _open(self, client: Client) -> Registration:
         return Registration(
@@ -177,8 +179,7 @@ class Clients:
             value = values.get(name) or variable.default
             if not value:
                 raise InvalidInput(fields={f"variables.{name}": f"{variable.label} is needed."})
-            check_variable(variable, value)
-            values[name] = value
+            values[name] = check_variable(variable, value)
         return {name: values[name] for name in asked}
 
 

@@ -15,10 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from tokenkeep.core.errors import (
-    BrowserMismatch,
     ClientMissing,
-    ConsentDenied,
-    IssuerMismatch,
     ProviderRefused,
     SessionSpent,
     StateInvalid,
@@ -39,10 +36,11 @@ from tokenkeep.core.model import (
     UserSession,
 )
 from tokenkeep.core.permissions import Caller, Scope
+from tokenkeep.services import callback
 from tokenkeep.services.accounts import Accounts
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.connect_sessions import OPEN_STATES, ConnectSessions
-from tokenkeep.services.granting import Consent, Granting
+from tokenkeep.services.granting import Granting
 from tokenkeep.services.ports import Envelope, Registration, TokenEndpoint
 from tokenkeep.services.sealing import flow_place
 
@@ -151,9 +149,12 @@ class Connect:
         if session is None:
             raise _known(StateInvalid(), None, cookie)
         try:
-            self._check_bindings(request, client_handle, query=query, nonce=cookies.get(cookie, ""), user=user)
+            callback.check_browser(request, nonce=cookies.get(cookie, ""), user=user)
+            callback.check_server(request, client_handle, issuer=query.get("iss", ""))
+            if request.user_id and user is not None:
+                self.accounts.caller(user).need(Scope.CONNECT)  # rights may have changed meanwhile (T36)
             registration = await self.clients.registration(request.workspace_id, request.client)
-            _check_provider_error(query, registration.provider)
+            callback.check_consent(query.get("error", ""), registration.provider)
             granted = await self._exchange(request, registration, code=query.get("code", ""))
             return await self._finish(session, request, registration, granted, cookie=cookie)
         except TokenkeepError as fault:
@@ -214,26 +215,6 @@ class Connect:
             popup=popup,
         )
 
-    def _check_bindings(
-        self,
-        request: AuthorizationRequest,
-        client_handle: str,
-        *,
-        query: Mapping[str, str],
-        nonce: str,
-        user: UserSession | None,
-    ) -> None:
-        if not hmac.compare_digest(request.browser_digest, _digest(nonce)):
-            raise BrowserMismatch(fix="Open the link in one browser and finish there.")
-        if request.client != client_handle:
-            raise IssuerMismatch()
-        if request.user_id:
-            if user is None or user.user_id != request.user_id or user.workspace_id != request.workspace_id:
-                raise BrowserMismatch("You are signed in as somebody else than when you began.", fix="Begin again.")
-            self.accounts.caller(user).need(Scope.CONNECT)  # rights may have changed meanwhile (T36)
-        if request.issuer and query.get("iss", "") != request.issuer:
-            raise IssuerMismatch()  # promised, so it must be there and right; on error answers too (RFC 9207 section 2.4)
-
     async def _exchange(self, request: AuthorizationRequest, registration: Registration, *, code: str) -> Granted:
         if not code:
             raise ProviderRefused(f"{registration.provider.name} sent no code.", fix="Try again.")
@@ -269,7 +250,7 @@ class Connect:
             credential_id=moved.credential_id,
             code=code,
             account=consent.account,
-            missing_scopes=_missing(consent),
+            missing_scopes=consent.missing_scopes,
             cookie=cookie,
         )
 
@@ -294,33 +275,6 @@ class Connect:
 def _scopes(session: ConnectSession, type_: CredentialType, registration: Registration | None) -> tuple[str, ...]:
     """What is asked for: the session's, else the client's, else the type's."""
     return session.scopes or (registration.client.scopes if registration else ()) or type_.scopes
-
-
-def _missing(consent: Consent) -> tuple[str, ...]:
-    granted = consent.token_set.scope
-    return () if granted is None else tuple(scope for scope in consent.scopes_requested if scope not in granted)
-
-
-def _check_provider_error(query: Mapping[str, str], provider: Provider) -> None:
-    """RFC 6749 section 4.1.2.1, in our words: what the provider wrote is never shown (T27)."""
-    error = query.get("error", "")
-    if not error:
-        return
-    if error in {"access_denied", "user_cancelled_login", "user_cancelled_authorize", "consent_required"}:
-        raise ConsentDenied(f"Access to {provider.name} was not granted.", fix="Connect again when you are ready.")
-    fix = _ERRORS.get(error, "Try again; if it happens again, ask an administrator.")
-    raise ProviderRefused(f"{provider.name} stopped the connection.", fix=fix)
-
-
-_ERRORS: Final[Mapping[str, str]] = {
-    "invalid_scope": "An administrator checks the scopes: the provider does not offer one of them.",
-    "invalid_request": "An administrator checks the redirect address and parameters registered at the provider.",
-    "unauthorized_client": "An administrator checks that the client may use this flow.",
-    "unsupported_response_type": "An administrator checks that the client may use the authorization code flow.",
-    "server_error": "The provider has trouble; try again in a few minutes.",
-    "temporarily_unavailable": "The provider is busy; try again in a few minutes.",
-    "redirect_uri_mismatch": "An administrator pastes the redirect address shown under Settings at the provider.",
-}
 
 
 def _known(fault: TokenkeepError, session: ConnectSession | None, cookie: str) -> TokenkeepError:

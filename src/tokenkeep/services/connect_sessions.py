@@ -41,11 +41,11 @@ class ConnectSessions:
     return_origins: frozenset[str]
     allow_loopback_return: bool = False  # demo mode: a script on this machine may be returned to
 
-    async def create(
+    async def create(  # noqa: PLR0913 - the members of the request (api.md), each of them optional
         self,
         caller: Caller,
         *,
-        type: str = "",  # noqa: A002
+        type: str = "",
         name: str = "",
         credential_id: str = "",
         scopes: Sequence[str] = (),

@@ -84,7 +84,7 @@ class Credentials:
         *,
         type: str,
         name: str,
-        values: Mapping[str, Any],  # noqa: A002
+        values: Mapping[str, Any],
     ) -> CredentialView:
         """Raises UnknownType, InvalidInput."""
         caller.need(Scope.CREDENTIALS_WRITE)

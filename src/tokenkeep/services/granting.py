@@ -60,6 +60,12 @@ class Consent:
     provider: str
     scopes_requested: tuple[str, ...]
 
+    @property
+    def missing_scopes(self) -> tuple[str, ...]:
+        """Asked for and not granted. Empty when the provider did not say."""
+        granted = self.token_set.scope
+        return () if granted is None else tuple(scope for scope in self.scopes_requested if scope not in granted)
+
 
 @dataclass(slots=True, kw_only=True)
 class Granting:
@@ -88,9 +94,8 @@ class Granting:
         provider = registration.provider
         variables = {variable.name: variable.default for variable in provider.variables}
         variables |= await self.own_variables(session, provider) | dict(registration.client.variables)
-        account = granted.account or await self.verification.account(
-            provider, variables, granted.token_set.access_token
-        )
+        type_ = self.catalog.type(session.type)
+        account = granted.account or await self.verification.account(type_, variables, granted.token_set.access_token)
         return Consent(
             token_set=granted.token_set,
             account=account,

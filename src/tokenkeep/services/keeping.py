@@ -16,6 +16,7 @@ from tokenkeep.core import lifecycle, policy, protocol, token_document
 from tokenkeep.core.errors import Quarantined, TokenkeepError
 from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import Event, Grant, TokenSet
+from tokenkeep.core.secret import Secret
 from tokenkeep.services.ports import (
     Clock,
     Envelope,
@@ -88,7 +89,7 @@ class Keeping:
     async def _store(self, lease: Lease, grant: Grant, event: Event) -> bool:
         try:
             return await self.grants.store(lease, grant, event)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - any failure to store endangers the grant
             # The answer is in our hands and nowhere else: put it on disk first, then be patient.
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             name = f"{grant.credential_id}.{grant.version}"
@@ -103,7 +104,7 @@ class Keeping:
             sealed = await self.envelope.seal(json.dumps(document).encode(), spill_place(grant))
             head = json.dumps([grant.workspace_id, grant.credential_id, grant.grant_id, grant.version])
             await self.spill.put(name, head.encode() + b"\n" + sealed)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - the shelf is a second chance: without it there is still memory
             self.journal.record("spill_failed", credential=grant.credential_id, error=type(fault).__name__)
 
     async def _store_patiently(self, lease: Lease, grant: Grant, event: Event) -> bool:
@@ -116,7 +117,7 @@ class Keeping:
                     extended = self.clock.monotonic()
                     await self.grants.extend(lease, lease_s=policy.LEASE_S)
                 return await self.grants.store(lease, grant, event) or await self._committed_after_all(grant)
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
                 self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
 
     async def _committed_after_all(self, grant: Grant) -> bool:
@@ -148,6 +149,12 @@ class Keeping:
                 continue
             found.append(token_document.load(plain))
         return found
+
+    async def previous(self, grant: Grant) -> Secret | None:
+        """The refresh token that was spent last, while it is kept (reliability 4.5)."""
+        if grant.prev_sealed is None or grant.prev_until is None or grant.prev_until <= self.clock.now():
+            return None
+        return Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
 
     async def replay(self) -> int:
         """At start: store what spilled, under the same fence, version and grant. Answers how many were stored."""

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from tokenkeep.core import policy
 from tokenkeep.core.injection import expand
+from tokenkeep.core.judgement import Granted, Refused
 from tokenkeep.core.model import FailureKind
 from tokenkeep.core.policy import Breaker
-from tokenkeep.core.judgement import Granted, Refused
 from tokenkeep.services.ports import ClientStore, Entropy, Journal, Registration
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from tokenkeep.services.ports import Journal
@@ -26,7 +27,8 @@ class Pulse:
         self.stopped = False
         self.latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
 
-    def record(self, action: str, /, **facts: str | int | float | bool | None) -> None:
+    def record(self, action: str, /, **facts: str | float | bool | None) -> None:
+        """Pass a report on, and beat."""
         self._journal.record(action, **facts)
         duration = facts.get("duration_ms")
         if action == "refreshed" and isinstance(duration, int | float):
@@ -46,8 +48,6 @@ class Pulse:
     async def changed(self, since: int) -> int:
         """Waits for a beat after `since`, at most a heartbeat. Answers the beat now, or -1 when stopped."""
         if self.beats == since and not self.stopped:
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._beaten.wait(), HEARTBEAT_S)
-            except TimeoutError:
-                pass
         return -1 if self.stopped else self.beats

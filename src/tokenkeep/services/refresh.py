@@ -9,7 +9,7 @@ that the database did not take becomes (`keeping`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from tokenkeep.core.judgement import Granted, Refused, judge
 from tokenkeep.core.model import Event, FailureKind, Grant, Rotation, Standing, State, TokenSet
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.clients import Clients
+from tokenkeep.services.flight import Flight, Wanted
 from tokenkeep.services.keeping import Keeping
 from tokenkeep.services.peace import Peace
 from tokenkeep.services.ports import (
@@ -32,12 +33,12 @@ from tokenkeep.services.ports import (
     Tasks,
     TokenEndpoint,
 )
-from tokenkeep.services.sealing import open_tokens, previous_place
-
-Wanted = Callable[[Grant, datetime], bool]
-"""Asks of a grant as it is now whether it still needs refreshing. Asked again after the claim."""
+from tokenkeep.services.sealing import open_tokens
 
 OTHERS_POLL_S = 0.1
+_NOTHING_TO_SPEND = Refused(
+    kind=FailureKind.GRANT, code="no_refresh_token", detail="", retry_after=None, uncertain=False
+)
 _AT_REST = frozenset({State.REAUTHORIZATION_REQUIRED, State.QUARANTINED})
 
 
@@ -64,7 +65,7 @@ class Refresher:
         Returns when the outcome is stored; read it from the grant. Raises NotConnected, and RefreshFailing when it takes
         longer than a caller should wait: the refresh then goes on without the caller.
         """
-        flight = _Flight(self, workspace_id, credential_id, wanted)
+        flight = Flight(self, workspace_id, credential_id, wanted)
         try:
             async with asyncio.timeout(policy.WAIT_S):
                 # Joining a flight that was begun for another reason may have changed nothing: then fly once ourselves.
@@ -94,7 +95,8 @@ class Refresher:
                 raise RefreshFailing("The service is stopping.", retry_after=5)
             lease = await self._claim(grant)
             if lease is not None:
-                return await self._under(lease, wanted)
+                await self._under(lease, wanted)
+                return
             if self.clock.monotonic() >= deadline:
                 raise RefreshFailing("Another process is refreshing this token.", retry_after=5)
             await self.clock.sleep(OTHERS_POLL_S)
@@ -121,21 +123,21 @@ class Refresher:
             await self._fail(lease, FailureKind.CLIENT, "client_missing")
         except NotFound:
             await self._fail(lease, FailureKind.CLIENT, "provider_file_missing")
-        except Exception as surprise:
+        except Exception as surprise:  # noqa: BLE001 - one credential's trouble never stops the rest (I7)
             # One poisonous row must not stop the rest, nor be tried for ever: three alike put it aside.
             self.journal.record("refresh_surprise", credential=lease.grant.credential_id, error=type(surprise).__name__)
-            await self._fail(lease, FailureKind.INTERNAL, type(surprise).__name__)
+            await self._fail(lease, FailureKind.INTERNAL, type(surprise).__name__, uncertain=True)
 
     async def _attempt(self, lease: Lease, claimed: float) -> None:
         registration = await self.clients.registration(lease.grant.workspace_id, lease.grant.client)
         token_set = await open_tokens(self.envelope, lease.grant)
-        if token_set.refresh_token is None:
-            return await self._fail(lease, FailureKind.GRANT, "no_refresh_token")
         if (wait := self._recovery_wait(lease, registration)) is not None:
-            return await self._postpone(lease, wait, keep_intent=True)
+            await self._postpone(lease, wait, keep_intent=True)
+            return
         if (until := await self.peace.hold(registration, self.clock.now())) is not None:
-            return await self._postpone(lease, until)
-        await self._try_candidates(lease, registration, token_set, claimed=claimed)
+            await self._postpone(lease, until)
+            return
+        await self._spend(lease, registration, token_set, claimed=claimed)
 
     def _recovery_wait(self, lease: Lease, registration: Registration) -> datetime | None:
         """After an unfinished refresh: the time to wait for, where trying now could revoke a grant that still serves."""
@@ -145,35 +147,36 @@ class Refresher:
         at = policy.recover_at(registration.provider, lease.grant.standing, now=now)
         return at if at > now else None
 
-    async def _try_candidates(
-        self, lease: Lease, registration: Registration, token_set: TokenSet, *, claimed: float
-    ) -> None:
-        """Spend the refresh token; when the provider refuses the grant, the fallbacks, each once, before believing it."""
-        assert token_set.refresh_token is not None
-        candidate: Secret | None = token_set.refresh_token
-        fallbacks = self._fallbacks(lease, registration, token_set.refresh_token)
-        while candidate is not None:
+    async def _spend(self, lease: Lease, registration: Registration, token_set: TokenSet, *, claimed: float) -> None:
+        """Ask the provider: with the refresh token, and when the grant is refused with each fallback once."""
+        refused: Refused | None = None
+        async for candidate in self._candidates(lease, registration, token_set):
             if self.clock.monotonic() - claimed > policy.SEND_WITHIN_S:
-                return await self._postpone(lease, self.clock.now() + timedelta(seconds=1))
+                await self._postpone(lease, self.clock.now() + timedelta(seconds=1))  # suspended: may not send late
+                return
             requested = self.clock.now()
             answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=lease.grant.scopes_requested)
             judged = judge(answer, registration.provider, now=self.clock.now(), requested=requested)
             await self.peace.heard(registration, judged, self.clock.now())
             if isinstance(judged, Granted):
-                return await self._keep(lease, registration, token_set, granted=judged, duration_s=answer.duration_s)
+                await self._keep(lease, registration, token_set, granted=judged, duration_s=answer.duration_s)
+                return
             refused = judged
-            candidate = await anext(fallbacks, None) if refused.kind is FailureKind.GRANT else None
-        await self._refused(lease, registration, refused, duration_s=answer.duration_s)
+            if refused.kind is not FailureKind.GRANT:
+                break
+        await self._refused(lease, registration, refused or _NOTHING_TO_SPEND)
 
-    async def _fallbacks(self, lease: Lease, registration: Registration, spent: Secret) -> AsyncIterator[Secret]:
-        grant = lease.grant
-        for orphan in await self.keeping.orphans(grant):
-            if orphan.refresh_token is not None and orphan.refresh_token != spent:
+    async def _candidates(self, lease: Lease, registration: Registration, token_set: TokenSet) -> AsyncIterator[Secret]:
+        """The refresh token; then what recovery may try before a refusal is believed (reliability 4.4)."""
+        if token_set.refresh_token is not None:
+            yield token_set.refresh_token
+        for orphan in await self.keeping.orphans(lease.grant):
+            if orphan.refresh_token not in {None, token_set.refresh_token} and orphan.refresh_token is not None:
                 yield orphan.refresh_token
-        lenient = registration.provider.rotation is not Rotation.FAMILY
-        alive = grant.prev_until is not None and grant.prev_until > self.clock.now()
-        if lease.previous_intent_at is not None and lenient and alive and grant.prev_sealed is not None:
-            yield Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
+        if self._was_uncertain(lease) and registration.provider.rotation is not Rotation.FAMILY:
+            previous = await self.keeping.previous(lease.grant)
+            if previous is not None:
+                yield previous
 
     async def _keep(
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, duration_s: float
@@ -187,24 +190,15 @@ class Refresher:
             duration_ms=round(duration_s * 1000, 1),
         )
 
-    async def _refused(self, lease: Lease, registration: Registration, refused: Refused, *, duration_s: float) -> None:
+    async def _refused(self, lease: Lease, registration: Registration, refused: Refused) -> None:
         if refused.kind is FailureKind.GRANT:
-            return await self._grant_refused(lease, registration, refused)
-        now, standing = self.clock.now(), lease.grant.standing
+            await self._grant_refused(lease, registration, refused)
+            return
+        now, uncertain = self.clock.now(), refused.uncertain or self._was_uncertain(lease)
+        retry = self._retry(lease, refused.retry_after)
         if refused.uncertain:
-            retry = max(
-                policy.recover_at(registration.provider, standing, now=now), self._retry(lease, refused, now=now)
-            )
-        else:
-            retry = self._retry(lease, refused, now=now)
-        await self._fail(
-            lease,
-            refused.kind,
-            refused.code,
-            retry=retry,
-            uncertain=refused.uncertain or self._was_uncertain(lease),
-            duration_ms=round(duration_s * 1000, 1),
-        )
+            retry = max(retry, policy.recover_at(registration.provider, lease.grant.standing, now=now))
+        await self._fail(lease, refused.kind, refused.code, retry=retry, uncertain=uncertain)
 
     async def _grant_refused(self, lease: Lease, registration: Registration, refused: Refused) -> None:
         """Believe `invalid_grant` only where nothing else explains it (reliability 4.6)."""
@@ -212,7 +206,8 @@ class Refresher:
         confirmed = failure is not None and failure.code == "unconfirmed_refusal"
         if "invalid_grant_spurious" in registration.provider.quirks and not confirmed:
             retry = self.clock.now() + timedelta(seconds=60)
-            return await self._fail(lease, FailureKind.TRANSIENT, "unconfirmed_refusal", retry=retry)
+            await self._fail(lease, FailureKind.TRANSIENT, "unconfirmed_refusal", retry=retry)
+            return
         code = "lost_response" if self._was_uncertain(lease) else refused.code
         await self._fail(lease, FailureKind.GRANT, code)
 
@@ -220,11 +215,10 @@ class Refresher:
     def _was_uncertain(lease: Lease) -> bool:
         return lease.previous_intent_at is not None
 
-    def _retry(self, lease: Lease, refused: Refused, *, now: datetime) -> datetime:
-        failures = lease.grant.standing.failure.count if lease.grant.standing.failure else 0
-        return policy.retry_at(
-            now, failures=failures, retry_after=refused.retry_after, fraction=self.entropy.fraction()
-        )
+    def _retry(self, lease: Lease, retry_after: int | None = None) -> datetime:
+        failure, now = lease.grant.standing.failure, self.clock.now()
+        failures = failure.count if failure else 0
+        return policy.retry_at(now, failures=failures, retry_after=retry_after, fraction=self.entropy.fraction())
 
     async def _fail(
         self,
@@ -234,34 +228,18 @@ class Refresher:
         *,
         retry: datetime | None = None,
         uncertain: bool = False,
-        **facts: float,
     ) -> None:
-        now = self.clock.now()
-        if retry is None and kind is not FailureKind.GRANT:
-            failures = lease.grant.standing.failure.count if lease.grant.standing.failure else 0
-            retry = policy.retry_at(now, failures=failures, retry_after=None, fraction=self.entropy.fraction())
-        standing = lifecycle.apply(
-            lease.grant.standing, lifecycle.Failed(kind=kind, code=code, retry_at=retry), now=now
-        )
-        await self._settle(lease, standing, kind=kind, code=code, uncertain=uncertain, facts=facts)
+        failed = lifecycle.Failed(kind=kind, code=code, retry_at=retry or self._retry(lease))
+        standing = lifecycle.apply(lease.grant.standing, failed, now=self.clock.now())
+        await self._settle(lease, standing, kind=kind, code=code, uncertain=uncertain)
 
     async def _quarantine(self, lease: Lease) -> None:
         standing = lifecycle.undecryptable(lease.grant.standing, now=self.clock.now())
-        await self._settle(lease, standing, kind=FailureKind.INTERNAL, code="undecryptable", uncertain=False, facts={})
+        await self._settle(lease, standing, kind=FailureKind.INTERNAL, code="undecryptable", uncertain=False)
 
-    async def _settle(
-        self,
-        lease: Lease,
-        standing: Standing,
-        *,
-        kind: FailureKind,
-        code: str,
-        uncertain: bool,
-        facts: dict[str, float],
-    ) -> None:
+    async def _settle(self, lease: Lease, standing: Standing, *, kind: FailureKind, code: str, uncertain: bool) -> None:
         name = "reauthorization_required" if standing.state is State.REAUTHORIZATION_REQUIRED else "refresh_failed"
-        detail = {"kind": kind.value, "code": code, "uncertain": uncertain, **facts}
-        event = self._event(lease.grant, name, detail)
+        event = self._event(lease.grant, name, {"kind": kind.value, "code": code, "uncertain": uncertain})
         await self.grants.settle(lease, standing, event, keep_intent=uncertain)
         self.journal.record(
             name, provider=lease.grant.provider, credential=lease.grant.credential_id, kind=kind.value, code=code
@@ -281,24 +259,3 @@ class Refresher:
             actor="system",
             detail=detail,
         )
-
-
-@dataclass(slots=True)
-class _Flight:
-    """One caller's wish, and whether it was this caller who flew."""
-
-    refresher: Refresher
-    workspace_id: str
-    credential_id: str
-    wanted: Wanted
-    flown: bool = False
-
-    async def fly(self) -> None:
-        self.flown = True
-        await self.refresher.fly(self.workspace_id, self.credential_id, self.wanted)
-
-    async def needed(self) -> bool:
-        grant = await self.refresher.grants.get(self.workspace_id, self.credential_id)
-        if grant is None:
-            raise NotConnected()
-        return self.refresher.called_for(grant, self.wanted)

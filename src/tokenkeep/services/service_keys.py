@@ -69,6 +69,7 @@ class ServiceKeys:
         return key, Secret(text)
 
     async def list(self, caller: Caller) -> Sequence[ServiceKey]:
+        """All of the workspace, ended ones too."""
         caller.need(Scope.ADMIN)
         return await self.store.list(caller.workspace_id)
 

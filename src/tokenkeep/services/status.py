@@ -44,7 +44,8 @@ SHOWN = 50
 class Heart(Protocol):
     """Whether the timer still ticks."""
 
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether it ticked lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class StatusView:
 
     @property
     def last_sweep_at(self) -> datetime | None:
+        """When this process last looked for what is due. None: not yet."""
         return self.last_sweep.at if self.last_sweep else None
 
 
@@ -125,7 +127,7 @@ class Status:
     async def _database(self) -> str:
         try:
             await self.store.ping()
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it is the finding
             return f"does not answer ({type(fault).__name__})"
         return "ok"
 
@@ -133,7 +135,7 @@ class Status:
         place = Place(workspace_id=INSTANCE, kind="check", record_id="ready", field="probe")
         try:
             await self.envelope.open(await self.envelope.seal(b"ready", place), place)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it is the finding
             return f"cannot seal ({type(fault).__name__})"
         return "ok"
 

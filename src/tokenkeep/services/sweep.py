@@ -65,7 +65,7 @@ class Sweeper:
                 await self.refresher.refresh(*key, is_due)
         except TokenkeepError as fault:
             self.journal.record("sweep_left", credential=key[1], code=fault.code)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - one credential's trouble never stops the rest (I7)
             self.journal.record("sweep_left", credential=key[1], error=type(fault).__name__)
         finally:
             self._running.discard(key)

@@ -33,10 +33,12 @@ class Throttle:
                 raise Throttled(retry_after=max(1, round(failures[0] + WINDOW_S - now)))
 
     def fail(self, *subjects: str) -> None:
+        """Count one failed try for each."""
         for subject in subjects:
             if len(self._failures) >= REMEMBERED and subject not in self._failures:
                 del self._failures[next(iter(self._failures))]
             self._failures.setdefault(subject, deque(maxlen=TRIES)).append(self.clock.monotonic())
 
     def forget(self, subject: str) -> None:
+        """It got it right: its earlier failures no longer count."""
         self._failures.pop(subject, None)

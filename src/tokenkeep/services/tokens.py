@@ -20,13 +20,14 @@ from tokenkeep.core.errors import (
     ReauthorizationRequired,
     RefreshFailing,
 )
-from tokenkeep.core.model import Credential, CredentialType, Grant, State, TokenSet
+from tokenkeep.core.model import Credential, Grant, State, TokenSet
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.policy import Freshness
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.addresses import Addresses
+from tokenkeep.services.flight import Wanted
 from tokenkeep.services.ports import Catalog, Clock, Envelope, Reads
-from tokenkeep.services.refresh import Refresher, Wanted
+from tokenkeep.services.refresh import Refresher
 from tokenkeep.services.sealing import open_tokens, open_values
 from tokenkeep.services.usage import Usage
 
@@ -128,10 +129,10 @@ class Tokens:
         type_ = self.catalog.type(credential.type)
         values = await open_values(self.envelope, credential)
         if type_.oauth:
-            values |= await self._token_values(caller, credential, type_)
+            values |= await self._token_values(caller, credential)
         return credential.type, values
 
-    async def _token_values(self, caller: Caller, credential: Credential, type_: CredentialType) -> dict[str, Any]:
+    async def _token_values(self, caller: Caller, credential: Credential) -> dict[str, Any]:
         live = await self.token(caller, credential.id)
         current = await self._read(caller, credential.id, "")
         extra = (await open_tokens(self.envelope, current.grant)).extra if current.grant else {}

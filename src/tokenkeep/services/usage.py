@@ -23,9 +23,11 @@ class Usage:
     _consumers: set[tuple[str, str, str]] = field(default_factory=set)
 
     def key_used(self, key_id: str) -> None:
+        """A service key was presented."""
         self._keys.add(key_id)
 
     def credential_used(self, workspace_id: str, credential_id: str, consumer: str) -> None:
+        """A consumer named itself while reading a credential."""
         self._consumers.add((workspace_id, credential_id, consumer))
 
     async def flush(self) -> None:

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from tokenkeep.core import injection
-from tokenkeep.core.errors import NotFound, NotTestable, TokenkeepError
+from tokenkeep.core.errors import InvalidInput, NotFound, NotTestable, TokenkeepError
 from tokenkeep.core.injection import Injected
-from tokenkeep.core.model import Account, Answer, Call, Credential, CredentialType, Event, Provider
+from tokenkeep.core.model import Account, Answer, Call, Credential, CredentialType, Event
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.secret import Secret
 from tokenkeep.core.token_answer import at
@@ -57,21 +57,27 @@ class Verification:
         if credential is None:
             raise NotFound()
         type_ = self.catalog.type(credential.type)
-        provider = self.catalog.provider(type_.provider)
-        call = type_.test or (provider.account if type_.oauth else None)
+        call = self._call_of(type_)
         if call is None:
             raise NotTestable(fix=f"Use it once in a flow: {type_.label} offers no cheap call.")
         verdict = await self._verdict(caller, credential, type_, call=call)
         await self.events.add(self._event(credential, caller, verdict))
         return verdict
 
-    async def account(self, provider: Provider, variables: Mapping[str, str], access_token: Secret) -> Account | None:
-        """Whose token this is. None when the provider offers no call for it, or did not answer it."""
-        if provider.account is None:
+    async def account(
+        self, type_: CredentialType, variables: Mapping[str, str], access_token: Secret
+    ) -> Account | None:
+        """Whose token this is. None when the service offers no call for it, or did not answer it."""
+        call = self._call_of(type_)
+        if call is None:
             return None
-        injected = injection.authorize(injection.BEARER, {}, access_token=access_token)
-        answer = await self._call(provider.account, variables, injected)
-        return _account(provider.account, answer) if _problem(provider.account, answer) == "" else None
+        injected = injection.authorize(type_.injection or injection.BEARER, {}, access_token=access_token)
+        answer = await self._call(call, variables, injected)
+        return _account(call, answer) if _problem(call, answer) == "" else None
+
+    def _call_of(self, type_: CredentialType) -> Call | None:
+        """The type's own call; else, for what is authorised in a browser, the one that names the account."""
+        return type_.test or (self.catalog.provider(type_.provider).account if type_.oauth else None)
 
     async def _verdict(self, caller: Caller, credential: Credential, type_: CredentialType, *, call: Call) -> Verdict:
         try:
@@ -82,6 +88,9 @@ class Verification:
             provider = self.catalog.provider(type_.provider)
             variables = await self.addresses.variables(credential, provider, values)
             answer = await self._call(call, variables, injected)
+        except InvalidInput as fault:
+            # The call's address needs a field that this credential leaves open.
+            raise NotTestable(fix=" ".join(fault.fields.values()) or fault.message) from None
         except TokenkeepError as fault:
             return Verdict(
                 ok=False, account=None, checked_at=self.clock.now(), problem=fault.code, detail=fault.message

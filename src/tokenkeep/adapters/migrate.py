@@ -1,0 +1,76 @@
+"""Bringing a database to the present shape.
+
+Owns: running the migrations, and refusing a database that a newer Tokenkeep has changed. Does not own: the steps
+(`migrations/versions`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from tokenkeep.adapters.store.engine import Engines
+from tokenkeep.core.errors import Misconfigured
+
+_ONE_AT_A_TIME = 0x746F6B656E  # "token": any number will do, as long as every process uses the same
+
+
+async def migrate(url: str) -> None:
+    """To the newest shape, in one transaction, one process at a time.
+
+    Raises Misconfigured when the database is newer than this program."""
+    engines = Engines(url)
+    try:
+        async with engines.write() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engines.close()
+
+
+async def revision(url: str) -> str | None:
+    """The database's shape. None: it is empty. Raises Misconfigured when it is newer than this program."""
+    engines = Engines(url)
+    try:
+        async with engines.read() as connection:
+            return await connection.run_sync(_known_revision)
+    finally:
+        await engines.close()
+
+
+def newest() -> str | None:
+    """The shape that this program works with."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # Ends with the transaction, so that a pooler does not matter. SQLite's BEGIN IMMEDIATE does the same.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _ONE_AT_A_TIME})
+    _known_revision(connection)
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _known_revision(connection: Connection) -> str | None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise Misconfigured(
+            "The database was changed by a newer Tokenkeep than this one.",
+            fix="Run the newer version, or restore a backup from before the upgrade.",
+        )
+    return current
+
+
+def _config() -> Config:
+    config = Config()
+    # A percent sign in the path would be read as an interpolation.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

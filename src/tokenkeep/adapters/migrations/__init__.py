@@ -1,0 +1,1 @@
+"""The way of a database from one shape to the next."""

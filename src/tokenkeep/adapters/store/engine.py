@@ -1,0 +1,120 @@
+"""Connections to the database.
+
+Owns: engines for SQLite and PostgreSQL with the settings that durability asks for, and the two ways in: `write` and
+`read`. Does not own: statements.
+
+SQLite gets one writing connection whose every transaction is BEGIN IMMEDIATE: a deferred one that reads and then
+writes fails at once with "database is locked", and no busy timeout helps a snapshot upgrade. Nothing here relies on a
+PostgreSQL session (named statements, advisory session locks, LISTEN), so a transaction pooler may stand between.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql.schema import Table
+
+from tokenkeep.core.errors import Misconfigured
+
+BUSY_TIMEOUT_S = 10
+"""How long a SQLite statement waits for another process's transaction."""
+
+_POOLER_SAFE = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: "",  # the unnamed statement, which lives and dies in its transaction
+}
+
+
+class Engines:
+    """The engines of one database: `writer`, and `reader` for what only looks."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        if self.url.drivername == "sqlite+aiosqlite":
+            prepare_file(self.path)
+            self.writer = _sqlite(url, begin="BEGIN IMMEDIATE", pool_size=1)
+            self.reader = _sqlite(url, begin="BEGIN", pool_size=pool_size)
+        elif self.url.drivername == "postgresql+asyncpg":
+            self.writer = self.reader = _postgresql(url, pool_size=pool_size)
+        else:
+            raise Misconfigured(
+                "The database URL names a database that is not supported.",
+                fix="Use sqlite+aiosqlite:////absolute/path or postgresql+asyncpg://user@host/name.",
+            )
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file. Raises Misconfigured when the URL names none: a database in memory would be forgotten."""
+        if not self.url.database or self.url.database == ":memory:":
+            raise Misconfigured("The database URL names no file.", fix="Use sqlite+aiosqlite:////absolute/path.")
+        return Path(self.url.database)
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One transaction that may write, committed at the end of the block."""
+        return self.writer.begin()
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One transaction that only reads."""
+        return self.reader.connect()
+
+    def upsert(self, table: Table) -> Any:
+        """INSERT with ON CONFLICT, which SQLAlchemy spells once per dialect although the SQL is the same."""
+        return (postgresql.insert if self.dialect == "postgresql" else sqlite.insert)(table)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.writer.dispose()
+        await self.reader.dispose()
+
+
+def prepare_file(path: Path) -> None:
+    """Create the SQLite file for its owner alone; its -wal and -shm files take over the mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _sqlite(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url, hide_parameters=True, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+    _hook(engine.sync_engine, begin=begin)
+    return engine
+
+
+def _hook(engine: Engine, *, begin: str) -> None:
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # else the driver begins transactions as it sees fit, and updates get lost
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # NORMAL lost acknowledged commits in every simulated power cut
+            f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
+            "foreign_keys = ON",
+            "secure_delete = ON",
+            "trusted_schema = OFF",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _postgresql(url: str, *, pool_size: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args=_POOLER_SAFE,
+    )

@@ -1,0 +1,216 @@
+"""Token reads on PostgreSQL.
+
+Owns: the connection that validates cached entries, all that are wanted at a time in one question. Does not own: the
+cache (`reads`).
+
+A request that arrives while a question is under way waits for the next one, so no answer is older than its request:
+the reads are linearizable, with any number of other processes writing. LISTEN/NOTIFY was rejected: poolers break it, and
+a lost notification would be a revoked key that still opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+from sqlalchemy import ARRAY, Text, and_, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import asyncpg as postgresql
+from sqlalchemy.engine import URL
+
+from tokenkeep.adapters.store.credentials import WITH_GRANT
+from tokenkeep.adapters.store.reads import (
+    BareStatement,
+    Cache,
+    Entry,
+    Stamp,
+    credential_entry,
+    service_key_entry,
+)
+from tokenkeep.adapters.tables import credentials, service_keys
+from tokenkeep.core.model import Credential, ServiceKey
+
+TIMEOUT_S = 10.0
+
+Name = tuple[str | None, str]
+"""(workspace, credential), or (None, service key)."""
+
+_DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+_TEXTS = ARRAY(Text)
+_WANTED = (
+    func.unnest(bindparam("workspace_ids", type_=_TEXTS), bindparam("ids", type_=_TEXTS))
+    .table_valued("workspace_id", "id", name="wanted")
+    .render_derived()
+)
+_CREDENTIALS = BareStatement(
+    WITH_GRANT.join(
+        _WANTED, and_(credentials.c.workspace_id == _WANTED.c.workspace_id, credentials.c.id == _WANTED.c.id)
+    ),
+    _DIALECT,
+)
+_SERVICE_KEYS = BareStatement(
+    select(service_keys).where(service_keys.c.id == any_(bindparam("ids", type_=_TEXTS))), _DIALECT
+)
+_STAMPS = """
+SELECT NULL AS workspace_id, id, revision, NULL AS grant_id, NULL AS grant_revision
+  FROM service_keys WHERE id = ANY($1::text[])
+UNION ALL
+SELECT c.workspace_id, c.id, c.version, g.grant_id, g.revision
+  FROM unnest($2::text[], $3::text[]) AS wanted(workspace_id, id)
+  JOIN credentials c ON c.workspace_id = wanted.workspace_id AND c.id = wanted.id
+  LEFT JOIN grants g ON g.workspace_id = c.workspace_id AND g.credential_id = c.id
+"""
+_POOLER = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""What a transaction pooler answers to a prepared statement that lives on another of its connections."""
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class PostgresqlReads:
+    """The port `Reads`."""
+
+    def __init__(self, url: URL) -> None:
+        self._options = _options(url)
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._pooled = False
+        self._waiting: list[tuple[Name, asyncio.Future[Any]]] = []
+        self._serving: asyncio.Task[None] | None = None
+        self._cache: Cache[Any] = Cache()
+
+    async def service_key(self, key_id: str) -> ServiceKey | None:
+        """None: unknown. Raises ConnectionError when the database cannot be read."""
+        key: ServiceKey | None = await self._ask((None, key_id))
+        return key
+
+    async def credential(self, workspace_id: str, credential_id: str) -> Credential | None:
+        """None: not in this workspace. Raises ConnectionError when the database cannot be read."""
+        credential: Credential | None = await self._ask((workspace_id, credential_id))
+        return credential
+
+    async def close(self) -> None:
+        """Answer who waits, then close the connection."""
+        if self._serving is not None:
+            await self._serving
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close(timeout=TIMEOUT_S)
+
+    async def _ask(self, name: Name) -> Any:
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        self._waiting.append((name, answer))
+        if self._serving is None:
+            self._serving = loop.create_task(self._serve())  # not the caller's own: others wait for it too
+        return await answer
+
+    async def _serve(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._serve_batch(batch)
+        finally:
+            self._serving = None
+
+    async def _serve_batch(self, batch: Sequence[tuple[Name, asyncio.Future[Any]]]) -> None:
+        try:
+            found = await self._answer({name for name, _ in batch})
+        except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(_unreadable(failure))
+            return
+        for name, answer in batch:
+            if not answer.done():  # done: its caller hung up
+                answer.set_result(found.get(name))
+
+    async def _answer(self, names: Iterable[Name]) -> Mapping[Name, Any]:
+        cached = {name: entry for name in names if (entry := self._cache.get(name)) is not None}
+        stamps = await self._stamps(cached) if cached else {}
+        true = {name: entry.noun for name, entry in cached.items() if stamps.get(name) == entry.stamp}
+        unsure = [name for name in names if name not in true]
+        if not unsure:
+            return true
+        loaded = await self._load(unsure)
+        for name in unsure:
+            if name in loaded:
+                self._cache.put(name, loaded[name])
+            else:
+                self._cache.drop(name)
+        return true | {name: entry.noun for name, entry in loaded.items()}
+
+    async def _stamps(self, names: Iterable[Name]) -> Mapping[Name, Stamp]:
+        keys, workspaces, ids = _split(names)
+        rows = await self._fetch(_STAMPS, keys, workspaces, ids)
+        return {(row[0], row[1]): (row[2],) if row[0] is None else (row[2], row[3], row[4]) for row in rows}
+
+    async def _load(self, names: Iterable[Name]) -> Mapping[Name, Entry[Any]]:
+        keys, workspaces, ids = _split(names)
+        loaded: dict[Name, Entry[Any]] = {}
+        if keys:
+            for raw in await self._fetch(_SERVICE_KEYS.sql, *_SERVICE_KEYS.arguments(ids=keys)):
+                key = service_key_entry(_SERVICE_KEYS.row(raw))
+                loaded[None, key.noun.id] = key
+        if ids:
+            wanted = _CREDENTIALS.arguments(workspace_ids=workspaces, ids=ids)
+            for raw in await self._fetch(_CREDENTIALS.sql, *wanted):
+                credential = credential_entry(_CREDENTIALS.row(raw))
+                loaded[credential.noun.workspace_id, credential.noun.id] = credential
+        return loaded
+
+    async def _fetch(self, sql: str, *arguments: Any) -> Sequence[Any]:
+        """Once more on a fresh connection when the present one turns out to be lost."""
+        if self._connection is not None:
+            try:
+                return await self._fetch_once(self._connection, sql, arguments)
+            except _FAILURES as failure:
+                self._pooled = self._pooled or isinstance(failure, _POOLER)
+                self._drop()
+        options = self._options | ({"statement_cache_size": 0} if self._pooled else {})
+        self._connection = await asyncpg.connect(**options)
+        try:
+            return await self._fetch_once(self._connection, sql, arguments)
+        except _FAILURES:
+            self._drop()
+            raise
+
+    async def _fetch_once(
+        self, connection: asyncpg.Connection[Any], sql: str, arguments: Sequence[Any]
+    ) -> Sequence[Any]:
+        if not self._pooled:
+            return await connection.fetch(sql, *arguments)
+        async with connection.transaction(readonly=True):  # holds the pooler to one server connection meanwhile
+            return await connection.fetch(sql, *arguments)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+def _options(url: URL) -> dict[str, Any]:
+    """What `asyncpg.connect` is to be given for the URL that SQLAlchemy is given."""
+    _, options = _DIALECT.create_connect_args(url)
+    ours = {"prepared_statement_cache_size", "prepared_statement_name_func", "statement_cache_size", "async_creator_fn"}
+    kept = {name: value for name, value in options.items() if name not in ours}
+    return {"timeout": TIMEOUT_S, "command_timeout": TIMEOUT_S} | kept
+
+
+def _split(names: Iterable[Name]) -> tuple[list[str], list[str], list[str]]:
+    keys: list[str] = []
+    workspaces: list[str] = []
+    ids: list[str] = []
+    for workspace_id, name in names:
+        if workspace_id is None:
+            keys.append(name)
+        else:
+            workspaces.append(workspace_id)
+            ids.append(name)
+    return keys, workspaces, ids
+
+
+def _unreadable(failure: Exception) -> Exception:
+    if not isinstance(failure, _FAILURES):
+        return failure
+    unreadable = ConnectionError(f"the database cannot be read: {type(failure).__name__}")
+    unreadable.__cause__ = failure
+    return unreadable

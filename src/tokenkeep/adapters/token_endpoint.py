@@ -1,0 +1,265 @@
+"""The provider's authorization server, as seen from here.
+
+Owns: authorization URLs with PKCE, token, revocation and verification requests on the wire, client authentication.
+Does not own: which parameters are asked for (`core/protocol`), what an answer means (`core/judgement`), connections
+(`outbound`).
+
+Authlib builds the requests with its pure parts. Its client is not used: it takes error bodies for tokens and raises
+on odd answers after the provider has rotated.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import parse_qsl, quote_plus
+
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2.auth import ClientAuth as Authentication
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7009 import prepare_revoke_token_request
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
+
+from tokenkeep.adapters.outbound import Outbound
+from tokenkeep.core.errors import InvalidInput
+from tokenkeep.core.injection import expand
+from tokenkeep.core.model import Answer, Call, ClientAuth, Provider
+from tokenkeep.core.protocol import Form, authorization_parameters, exchange_form, refresh_form
+from tokenkeep.core.secret import Secret
+from tokenkeep.services.ports import Clock, Registration
+
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_JSON_TYPE = "application/json"
+
+_ASSERTION_LIFE_S = 60
+_CURVE_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K"}
+
+_Key = RSAKey | ECKey | OKPKey
+_Method = Callable[[Any, str, str, dict[str, str], str], tuple[str, dict[str, str], str]]
+
+
+class TokenEndpointAdapter:
+    """Implements the port `TokenEndpoint`. What a request cannot be built from is answered as `misconfigured`."""
+
+    def __init__(self, outbound: Outbound, clock: Clock) -> None:
+        self._outbound = outbound
+        self._clock = clock
+
+    def authorization_url(
+        self, registration: Registration, *, state: str, verifier: str, scopes: Sequence[str], extra: Mapping[str, str]
+    ) -> str:
+        """RFC 6749 section 4.1.1 with PKCE S256 unless the provider's file switches it off.
+
+        Raises:
+            InvalidInput: a variable of the address is missing.
+        """
+        provider = registration.provider
+        parameters = authorization_parameters(
+            provider,
+            client_id=registration.client.client_id,
+            redirect_uri=registration.redirect_uri,
+            state=state,
+            scopes=scopes,
+            extra=extra,
+        )
+        if provider.pkce:
+            parameters["code_challenge"] = create_s256_code_challenge(verifier)  # type: ignore[no-untyped-call]
+            parameters["code_challenge_method"] = "S256"
+        client_id, response_type = parameters.pop("client_id"), parameters.pop("response_type")
+        endpoint = self._address(registration, provider.authorization_endpoint)
+        return str(prepare_grant_uri(endpoint, client_id, response_type, **parameters))
+
+    async def exchange(self, registration: Registration, *, code: str, verifier: str, endpoint: str) -> Answer:
+        """RFC 6749 section 4.1.3, at `endpoint`: the one frozen in the authorization request."""
+        form = exchange_form(registration.provider, code=code, redirect_uri=registration.redirect_uri)
+        if registration.provider.pkce:
+            form["code_verifier"] = Secret(verifier)
+        return await self._ask(registration, endpoint, form)
+
+    async def refresh(self, registration: Registration, *, refresh_token: Secret, scopes: Sequence[str]) -> Answer:
+        """RFC 6749 section 6, on a fresh connection, within 30 s in all."""
+        form = refresh_form(
+            registration.provider,
+            refresh_token=refresh_token,
+            scopes=scopes,
+            redirect_uri=registration.redirect_uri,
+        )
+        return await self._ask(registration, registration.provider.token_endpoint, form)
+
+    async def revoke(self, registration: Registration, *, token: Secret, hint: str) -> Answer:
+        """RFC 7009, or the provider's own way. Fault `unsupported` where there is none."""
+        provider = registration.provider
+        of_github = provider.revocation_style == "github"
+        if not provider.revocation_endpoint or (of_github and hint != "access_token"):
+            return Answer(status=0, fault="unsupported")
+        try:
+            url = self._address(registration, provider.revocation_endpoint)
+            if of_github:
+                return await self._revoke_at_github(registration, url, token)
+            if provider.revocation_style == "bearer":
+                headers = {"authorization": f"Bearer {token.reveal()}"}
+                return await self._outbound.send("POST", url, headers=headers)
+            body, _ = prepare_revoke_token_request(token.reveal(), hint)
+            url, headers, body = self._authenticated(registration, url, _headers(provider), body)
+        except (InvalidInput, JoseError, ValueError):
+            return Answer(status=0, fault="misconfigured")
+        return await self._outbound.send("POST", url, headers=headers, content=_encoded(provider, body))
+
+    async def call(
+        self, call: Call, *, variables: Mapping[str, str], headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> Answer:
+        """A verification or account call, already carrying its authorization."""
+        try:
+            url = expand(call.url, variables)
+        except InvalidInput:
+            return Answer(status=0, fault="misconfigured")
+        if query:
+            url = str(add_params_to_uri(url, list(query.items())))
+        sent = {"accept": _JSON_TYPE, **({"content-type": _JSON_TYPE} if call.body else {})}
+        sent |= {name.lower(): value for source in (call.headers, headers) for name, value in source.items()}
+        return await self._outbound.send(call.method, url, headers=sent, content=call.body.encode())
+
+    async def _ask(self, registration: Registration, endpoint: str, form: Form) -> Answer:
+        """A token request. Always on a fresh connection: a code is spent at the first use as well."""
+        provider = registration.provider
+        try:
+            opened = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+            body = prepare_token_request(opened.pop("grant_type"), **opened)
+            url = self._address(registration, endpoint)
+            url, headers, body = self._authenticated(registration, url, _headers(provider), body)
+        except (InvalidInput, JoseError, ValueError):
+            return Answer(status=0, fault="misconfigured")
+        return await self._outbound.send("POST", url, headers=headers, content=_encoded(provider, body), fresh=True)
+
+    async def _revoke_at_github(self, registration: Registration, url: str, token: Secret) -> Answer:
+        """GitHub deletes the token at the application's own address, and with it the grant's other tokens."""
+        headers = {"accept": _JSON_TYPE, "content-type": _JSON_TYPE}
+        secret = registration.secret.reveal() if registration.secret else ""
+        authentication = Authentication(registration.client.client_id, secret, _basic)
+        url, headers, _ = _prepared(authentication, "DELETE", url, headers)
+        content = json.dumps({"access_token": token.reveal()}).encode()
+        return await self._outbound.send("DELETE", url, headers=headers, content=content)
+
+    def _address(self, registration: Registration, template: str) -> str:
+        """The address with its holes filled: by the registration, else by the file's defaults."""
+        if "{" not in template:
+            return template
+        defaults = {variable.name: variable.default for variable in registration.provider.variables}
+        client = registration.client
+        return expand(template, {**defaults, **client.variables, "client_id": client.client_id})
+
+    def _authenticated(
+        self, registration: Registration, url: str, headers: dict[str, str], body: str
+    ) -> tuple[str, dict[str, str], str]:
+        """The request with the client's proof of itself; one without a secret is a public client.
+
+        Raises:
+            JoseError, ValueError: the client's private key cannot be read.
+        """
+        secret = registration.secret.reveal() if registration.secret else ""
+        method = self._method(registration, url, secret) if secret else ClientAuth.NONE.value
+        authentication = Authentication(registration.client.client_id, secret, method)
+        return _prepared(authentication, "POST", url, headers, body)
+
+    def _method(self, registration: Registration, url: str, secret: str) -> str | _Method:
+        provider = registration.provider
+        match provider.client_auth:
+            case ClientAuth.BASIC:
+                return _basic_unencoded if "secret_in_basic_unencoded" in provider.quirks else _basic
+            case ClientAuth.PRIVATE_KEY_JWT:
+                # The issuer as sole audience: an assertion must be of no use at another server (T49).
+                return self._signed(secret, client_id=registration.client.client_id, audience=provider.issuer or url)
+            case plain:
+                return plain.value
+
+    def _signed(self, secret: str, *, client_id: str, audience: str) -> _Method:
+        """RFC 7523 section 2.2 with a key of any kind. Made anew for each request, or the `jti` would repeat."""
+        key, header = _private_key(secret)
+        issued_at = int(self._clock.now().timestamp())
+        claims = {"iat": issued_at, "exp": issued_at + _ASSERTION_LIFE_S}
+        signer = PrivateKeyJWT(audience, claims=claims, headers=header, alg=_algorithm(key))
+
+        def method(_: Any, verb: str, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:
+            keyed = Authentication(client_id, key, signer)
+            body = f"{body}&client_id={quote_plus(client_id)}"
+            return cast("tuple[str, dict[str, str], str]", signer(keyed, verb, url, headers, body))
+
+        return method
+
+
+def _prepared(
+    authentication: Authentication, verb: str, url: str, headers: dict[str, str], body: str = ""
+) -> tuple[str, dict[str, str], str]:
+    prepared = authentication.prepare(verb, url, headers, body)  # type: ignore[no-untyped-call]
+    return cast("tuple[str, dict[str, str], str]", prepared)
+
+
+def _headers(provider: Provider) -> dict[str, str]:
+    """Accept JSON alone only where it is needed: elsewhere a server that cannot must still be able to say why."""
+    accept = _JSON_TYPE if "send_accept_json" in provider.quirks else f"{_JSON_TYPE}, */*;q=0.1"
+    content_type = _JSON_TYPE if provider.body_format == "json" else _FORM_TYPE
+    further = {name.lower(): value for name, value in provider.token_headers.items()}
+    return {"accept": accept, **further, "content-type": content_type}
+
+
+def _encoded(provider: Provider, body: str) -> bytes:
+    if provider.body_format == "json":
+        return json.dumps(dict(parse_qsl(body, keep_blank_values=True))).encode()
+    return body.encode()
+
+
+def _basic(client: Any, _: str, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:
+    """RFC 6749 section 2.3.1: form-encoded first. Authlib's own leaves that out and fails beyond Latin-1."""
+    return url, headers | _authorization(quote_plus(client.client_id), quote_plus(client.client_secret)), body
+
+
+def _basic_unencoded(
+    client: Any, _: str, url: str, headers: dict[str, str], body: str
+) -> tuple[str, dict[str, str], str]:
+    return url, headers | _authorization(client.client_id, client.client_secret), body
+
+
+def _authorization(user: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def _private_key(secret: str) -> tuple[_Key, dict[str, str]]:
+    """The key and the header that names it, from a PEM block or a JWK.
+
+    Raises:
+        JoseError, ValueError: it is neither. A public one fails when it is asked to sign.
+    """
+    text = secret.strip()
+    key = _from_jwk(json.loads(text)) if text.startswith("{") else _from_pem(text)
+    return key, {"kid": key.kid} if key.kid else {}
+
+
+def _from_jwk(jwk: Any) -> _Key:
+    key = import_key(jwk)
+    if not isinstance(key, RSAKey | ECKey | OKPKey):
+        raise ValueError("not an asymmetric key")  # noqa: TRY004 - a matter of the value, whatever its class
+    return key
+
+
+def _from_pem(pem: str) -> _Key:
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            return kind.import_key(pem)
+        except JoseError:
+            continue
+    raise ValueError("not a key")
+
+
+def _algorithm(key: _Key) -> str:
+    """What the key can sign with; a JWK may say so itself."""
+    named = key.get("alg")
+    if isinstance(named, str):
+        return named
+    if isinstance(key, RSAKey):
+        return "RS256"
+    return _CURVE_ALGORITHMS[key.curve_name] if isinstance(key, ECKey) else "EdDSA"

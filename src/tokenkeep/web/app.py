@@ -1,0 +1,91 @@
+"""The application: route table, middleware, exception handlers.
+
+Owns: which routes there are and in which order. Does not own: what they do, or making what they need (`main`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+from starlette.types import Lifespan
+
+from tokenkeep.core.errors import TokenkeepError
+from tokenkeep.web import (
+    clients,
+    connect_pages,
+    connect_sessions,
+    credential_history,
+    credential_pages,
+    credential_types,
+    credentials,
+    gallery,
+    nodes,
+    openapi,
+    operations,
+    pages,
+    service,
+    service_keys,
+    settings_page,
+    sign_in,
+    static_files,
+    status_api,
+    status_page,
+)
+from tokenkeep.web.headers import Front
+from tokenkeep.web.operations import Operation
+from tokenkeep.web.problems import RequestProblem, on_failure, on_http, on_refusal
+from tokenkeep.web.services import Services, WebConfig
+
+OPERATIONS: tuple[Operation, ...] = (
+    *nodes.OPERATIONS,
+    *credentials.OPERATIONS,
+    *credential_history.OPERATIONS,
+    *credential_types.OPERATIONS,
+    *connect_sessions.OPERATIONS,
+    *clients.OPERATIONS,
+    *service_keys.OPERATIONS,
+    *status_api.OPERATIONS,
+)
+"""The API, in the order of its documentation."""
+
+PAGES: tuple[BaseRoute, ...] = (
+    *gallery.routes,
+    *credential_pages.routes,
+    *connect_pages.routes,
+    *sign_in.routes,
+    *status_page.routes,
+    *settings_page.routes,
+    *static_files.routes,
+)
+"""What people open."""
+
+
+def build(
+    services: Services,
+    config: WebConfig,
+    *,
+    lifespan: Lifespan[Starlette] | None = None,
+    mounts: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The ASGI application. `mounts` are further routes, such as the demo provider's."""
+    token_route = nodes.token_route(services)
+    app = Starlette(
+        routes=[token_route, *operations.routes(OPERATIONS), *service.routes, *mounts, *PAGES],
+        middleware=[
+            Middleware(Front, services=services, config=config),
+            Middleware(nodes.TokensFirst, route=token_route),
+        ],
+        exception_handlers={TokenkeepError: on_failure, RequestProblem: on_refusal, HTTPException: on_http},
+        lifespan=lifespan,
+    )
+    # The framework would build the redirect's target from the Host header (T34).
+    app.router.redirect_slashes = False
+    app.state.services = services
+    app.state.config = config
+    app.state.openapi = openapi.document(OPERATIONS, version=config.version, public_url=config.public_url)
+    app.state.error_page = pages.error_page
+    return app

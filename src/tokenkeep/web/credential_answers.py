@@ -1,0 +1,156 @@
+"""How a credential looks from outside: without its secrets.
+
+Owns: the shapes of answers about one credential. Does not own: what can be done with it (`credentials`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tokenkeep.core.model import Account, FailureKind, Grant, State
+from tokenkeep.web.bodies import instant
+
+if TYPE_CHECKING:
+    from tokenkeep.services.credentials import CredentialView
+
+
+class FailureAnswer(msgspec.Struct):
+    """The last failure, and who can repair it."""
+
+    kind: FailureKind
+    code: str
+    count: int
+    since: datetime
+
+
+class AccountAnswer(msgspec.Struct):
+    """Whom the grant belongs to at the provider. Empty: the provider did not say."""
+
+    id: str
+    name: str
+    workspace: str
+
+
+class ScopesAnswer(msgspec.Struct):
+    """What was asked for, what was given, and what is missing."""
+
+    requested: list[str]
+    granted: list[str]
+    missing: list[str]
+
+
+class CredentialAnswer(msgspec.Struct):
+    """A credential without its secrets."""
+
+    id: str
+    type: str
+    name: str
+    provider: str
+    state: State
+    values: dict[str, Any]  # masked
+    expires_at: datetime | None
+    next_refresh_at: datetime | None
+    last_refresh_at: datetime | None
+    failure: FailureAnswer | None  # null: all is well
+    account: AccountAnswer | None  # null: unknown, and always in lists
+    scopes: ScopesAnswer | None  # null: not an OAuth type
+    version: int
+    warnings: list[str]
+    created_at: datetime
+    updated_at: datetime
+    connected_at: datetime | None
+
+
+class CredentialPage(msgspec.Struct):
+    """One page of credentials."""
+
+    items: list[CredentialAnswer]
+    next_cursor: str | None
+
+
+class RemovalAnswer(msgspec.Struct):
+    """A deleted credential."""
+
+    deleted: bool
+    revoked: bool | None  # null: nothing to revoke, or the provider cannot
+    detail: str
+
+
+class DisconnectAnswer(CredentialAnswer, kw_only=True):
+    """The credential that is left, and what the provider did."""
+
+    revoked: bool | None  # null: nothing to revoke, or the provider cannot
+    detail: str
+
+
+class VerdictAnswer(msgspec.Struct, omit_defaults=True):
+    """What a test found."""
+
+    ok: bool
+    account: AccountAnswer | None
+    checked_at: datetime
+    problem: str = ""
+    detail: str = ""
+
+
+def credential_answer(view: CredentialView) -> CredentialAnswer:
+    """A credential as anybody outside sees it."""
+    return CredentialAnswer(**parts(view))
+
+
+def parts(view: CredentialView) -> dict[str, Any]:
+    """The members of a CredentialAnswer by name."""
+    credential, grant = view.credential, view.credential.grant
+    return {
+        "id": credential.id,
+        "type": credential.type,
+        "name": credential.name,
+        "provider": view.provider.id,
+        "state": view.state,
+        "values": dict(credential.masked),
+        **_standing(grant),
+        "account": account_answer(view.account),
+        "scopes": _scopes(view, grant) if view.type.oauth else None,
+        "version": credential.version,
+        "warnings": list(view.warnings),
+        "created_at": instant(credential.created_at),
+        "updated_at": instant(credential.updated_at),
+        "connected_at": instant(grant.connected_at) if grant else None,
+    }
+
+
+def _standing(grant: Grant | None) -> dict[str, Any]:
+    if grant is None:
+        return {"expires_at": None, "next_refresh_at": None, "last_refresh_at": None, "failure": None}
+    standing = grant.standing
+    failure = standing.failure and FailureAnswer(
+        kind=standing.failure.kind,
+        code=standing.failure.code,
+        count=standing.failure.count,
+        since=standing.failure.since.replace(microsecond=0),
+    )
+    return {
+        "expires_at": instant(standing.expires_at),
+        "next_refresh_at": instant(standing.next_refresh_at),
+        "last_refresh_at": instant(standing.last_refresh_at),
+        "failure": failure,
+    }
+
+
+def _scopes(view: CredentialView, grant: Grant | None) -> ScopesAnswer:
+    if grant is None:
+        return ScopesAnswer(requested=[], granted=[], missing=[])
+    granted = grant.scopes_requested if grant.scopes_granted is None else grant.scopes_granted
+    return ScopesAnswer(
+        requested=list(grant.scopes_requested), granted=list(granted), missing=list(view.missing_scopes)
+    )
+
+
+def account_answer(account: Account | None) -> AccountAnswer | None:
+    """None stays None."""
+    if account is None:
+        return None
+    return AccountAnswer(id=account.id, name=account.name, workspace=account.workspace)

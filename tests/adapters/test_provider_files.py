@@ -1,0 +1,242 @@
+"""The provider files that ship with the service."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokenkeep.adapters import icon
+from tokenkeep.adapters.catalog import Catalog, problems
+from tokenkeep.adapters.data_files import data_directory
+from tokenkeep.core.errors import InvalidInput
+from tokenkeep.core.injection import authorize, expand, hosts
+from tokenkeep.core.model import ClientAuth, CredentialType, FieldKind, HostFormat, Rotation
+from tokenkeep.core.protocol import QUIRKS, authorization_parameters
+from tokenkeep.core.schema import validate
+from tokenkeep.core.secret import Secret
+
+FOLDER = data_directory("providers")
+CATALOG = Catalog.load([FOLDER], demo_public_url="https://keep.example.com")
+DOCS = FOLDER.parent / "docs" / "reference" / "providers.md"
+
+FIELDS = {
+    "githubApi": ["accessToken"],
+    "notionApi": ["notionIntegrationToken"],
+    "slackApi": ["botToken", "teamId"],
+    "openAIApi": ["openAIApiKey", "openAIOrganization"],
+    "anthropicApi": ["anthropicApiKey"],
+    "pineconeApi": ["pineconeApiKey", "pineconeEnvironment"],
+    "supabaseApi": ["supabaseApiKey", "supabaseUrl"],
+    "awsApi": ["awsKey", "awsSecret", "awsSession", "region", "roleArn", "externalId"],
+    "PostgresApi": ["user", "password", "host", "port", "database"],
+    "mongoDBUrlApi": ["mongoDBConnectUrl"],
+    "serpApi": ["serpApiKey"],
+    "httpBasicAuth": ["basicAuthUsername", "basicAuthPassword"],
+    "httpBearerToken": ["token"],
+    "httpApiKey": ["key", "value"],
+    "mcpServer": ["command", "args", "env", "url", "headers"],
+}
+"""The names that nodes rely on; they may never change."""
+
+OAUTH = {
+    "githubOAuth2": "github",
+    "githubAppOAuth2": "github-app",
+    "notionOAuth2": "notion",
+    "gmailOAuth2": "google",
+    "googleCalendarOAuth2": "google",
+    "googleDocsOAuth2": "google",
+    "googleDriveOAuth2": "google",
+    "googleSheetsOAuth2": "google",
+    "slackOAuth2": "slack",
+    "slackBotOAuth2": "slack-bot",
+    "gitlabOAuth2": "gitlab",
+    "microsoftOutlookOAuth2": "microsoft",
+    "microsoftTeamsOAuth2": "microsoft",
+    "demoOAuth2": "demo",
+}
+
+SAMPLES: dict[FieldKind, Any] = {
+    FieldKind.SECRET: "sk-sample-value-1234",
+    FieldKind.URL: "https://sample.supabase.co",
+    FieldKind.JSON: {"A": "b"},
+    FieldKind.NUMBER: 5432,
+}
+
+
+def values(wanted: CredentialType) -> dict[str, Any]:
+    return {field.name: SAMPLES.get(field.kind, "Sample") for field in wanted.fields}
+
+
+def test_nothing_is_wrong_with_them() -> None:
+    assert problems([FOLDER]) == []
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_static_types_ask_for_the_fields_nodes_rely_on(name: str) -> None:
+    assert [field.name for field in CATALOG.type(name).fields] == FIELDS[name]
+
+
+@pytest.mark.parametrize("name", OAUTH)
+def test_oauth_types_belong_to_their_provider(name: str) -> None:
+    wanted = CATALOG.type(name)
+    provider = CATALOG.provider(OAUTH[name])
+    assert (wanted.oauth, wanted.provider) == (True, provider.id)
+    assert bool(wanted.scopes) != ("no_scopes" in provider.quirks)
+    assert wanted.test is not None
+    assert provider.authorization_endpoint
+    assert provider.token_endpoint
+
+
+def test_no_type_is_missing_here() -> None:
+    assert {one.name for one in CATALOG.types()} == FIELDS.keys() | OAUTH.keys()
+
+
+@pytest.mark.parametrize("wanted", CATALOG.types(), ids=lambda one: one.name)
+def test_every_type_can_be_filled_tested_and_shown(wanted: CredentialType) -> None:
+    provider = CATALOG.provider(wanted.provider)
+    filled = validate(wanted, values(wanted)).values
+    variables = {variable.name: variable.default for variable in provider.variables} | dict(filled)
+    if wanted.injection is not None:
+        injected = authorize(wanted.injection, filled, access_token=Secret("at") if wanted.oauth else None)
+        assert injected.headers or injected.query
+    if wanted.test is not None:
+        address = expand(wanted.test.url, variables)
+        assert re.sub(r"[/?].*", "", address.removeprefix("https://")) in hosts(provider.hosts, variables)
+    assert icon.problem(CATALOG.icon(wanted.name).decode()) == ""
+
+
+@pytest.mark.parametrize("provider", CATALOG.providers(), ids=lambda provider: provider.id)
+def test_every_endpoint_expands_to_https(provider: Any) -> None:
+    variables = {variable.name: variable.default for variable in provider.variables} | {"client_id": "Iv1.abc"}
+    for template in (provider.authorization_endpoint, provider.token_endpoint, provider.revocation_endpoint):
+        assert expand(template, variables).startswith("https://") or not template
+
+
+@pytest.mark.parametrize("wanted", CATALOG.types(), ids=lambda one: one.name)
+def test_the_reference_page_names_every_type(wanted: CredentialType) -> None:
+    assert f"`{wanted.name}`" in DOCS.read_text(encoding="utf-8")
+
+
+def test_what_each_provider_does_with_refresh_tokens() -> None:
+    known = {provider.id: provider.rotation for provider in CATALOG.providers() if provider.token_endpoint}
+    assert known == {
+        "demo": Rotation.FAMILY,
+        "github": Rotation.UNKNOWN,
+        "github-app": Rotation.STRICT,
+        "gitlab": Rotation.STRICT,
+        "google": Rotation.NONE,
+        "microsoft": Rotation.NONE,
+        "notion": Rotation.STRICT,
+        "slack": Rotation.STRICT,
+        "slack-bot": Rotation.STRICT,
+    }
+
+
+def test_github_apps_kill_the_old_access_token_and_oauth_apps_never_end() -> None:
+    app, classic = CATALOG.provider("github-app"), CATALOG.provider("github")
+    assert (app.kills_old_access_token, app.access_ttl_s, app.refresh_ttl_s) == (True, 28_800, 15_897_600)
+    assert classic.access_expires is False
+    assert classic.revocation_style == "github"
+    assert classic.token_headers == {"Accept": "application/json"}
+
+
+def test_notion_wants_json_basic_and_its_version() -> None:
+    notion = CATALOG.provider("notion")
+    assert (notion.body_format, notion.client_auth) == ("json", ClientAuth.BASIC)
+    assert notion.authorize_params == {"owner": "user"}
+    assert notion.account is not None
+    assert "Notion-Version" in notion.account.headers
+    assert {"expires_in_missing", "never_refresh_blindly"} <= notion.quirks
+
+
+def test_google_is_asked_for_a_refresh_token() -> None:
+    google = CATALOG.provider("google")
+    assert google.authorize_params == {"access_type": "offline", "prompt": "consent"}
+    assert google.client_auth is ClientAuth.POST
+
+
+def test_slack_users_are_asked_through_user_scope() -> None:
+    slack = CATALOG.provider("slack")
+    parameters = authorization_parameters(
+        slack, client_id="c", redirect_uri="r", state="s", scopes=["chat:write", "users:read"], extra={}
+    )
+    assert parameters["user_scope"] == "chat:write,users:read"
+    assert "scope" not in parameters
+    assert slack.account is not None
+    assert slack.account.ok == "ok"
+
+
+def test_hosts_and_tenants_are_the_administrators() -> None:
+    shapes = {
+        provider.id: [(one.name, one.format, one.asked_of, one.default) for one in provider.variables]
+        for provider in CATALOG.providers()
+        if provider.variables
+    }
+    assert shapes == {
+        "gitlab": [("host", HostFormat.HOST, "client", "gitlab.com")],
+        "microsoft": [("tenant", HostFormat.TENANT, "client", "common")],
+    }
+
+
+def test_microsoft_types_ask_for_a_refresh_token() -> None:
+    for name in ("microsoftOutlookOAuth2", "microsoftTeamsOAuth2"):
+        assert "offline_access" in CATALOG.type(name).scopes
+
+
+def test_the_demo_provider_lives_at_our_own_address() -> None:
+    demo = CATALOG.provider("demo")
+    assert demo.issuer == "https://keep.example.com/demo"
+    assert demo.account is not None
+    assert demo.account.url == "https://keep.example.com/demo/me"
+    assert demo.hosts == {"keep.example.com"}
+    assert CATALOG.type("demoOAuth2").scopes == ("notes.read", "notes.write", "profile")
+    assert "demo" not in {one.id for one in Catalog.load([FOLDER], demo_public_url=None).providers()}
+
+
+def test_aws_answers_to_its_other_name_and_may_be_empty() -> None:
+    aws = CATALOG.type("awsCredential")
+    assert aws.name == "awsApi"
+    assert validate(aws, {}).values == {}
+
+
+def test_postgres_has_its_usual_port_and_masks_the_password() -> None:
+    result = validate(CATALOG.type("PostgresApi"), {"user": "jo", "password": "canary-canary"})
+    assert result.values["port"] == 5432
+    assert "canary" not in str(result.masked)
+
+
+def test_optional_headers_are_left_out() -> None:
+    openai = CATALOG.type("openAIApi")
+    assert openai.injection is not None
+    injected = authorize(openai.injection, {"openAIApiKey": "sk-1"}, access_token=None)
+    assert injected.headers == {"Authorization": "Bearer sk-1"}
+
+
+def test_supabase_without_a_project_url_cannot_be_called() -> None:
+    supabase = CATALOG.type("supabaseApi")
+    assert supabase.test is not None
+    with pytest.raises(InvalidInput):
+        expand(supabase.test.url, {"supabaseApiKey": "k"})
+    assert hosts(CATALOG.provider("supabase").hosts, {}) == frozenset()
+
+
+def test_the_format_page_names_every_key_and_quirk() -> None:
+    page = (FOLDER.parent / "docs" / "reference" / "provider-files.md").read_text(encoding="utf-8")
+    schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
+    tables = [schema, *(table for table in schema["$defs"].values() if "properties" in table)]
+    keys = {key for table in tables for key in table["properties"]} | set(QUIRKS)
+    assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+def test_the_examples_on_the_format_page_are_good(tmp_path: Path) -> None:
+    page = (FOLDER.parent / "docs" / "reference" / "provider-files.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "acme.toml").write_text(example, encoding="utf-8")
+        assert problems([tmp_path / str(number)]) == []
