@@ -3,6 +3,11 @@
 
 const FINISHED = new Set(["connected", "failed", "expired", "awaiting_confirmation"]);
 const NAME = "tokenkeep-connect";
+const ENDS = {
+  failed: "It was not connected. You can try again.",
+  expired: "The link has expired. You can try again.",
+  awaiting_confirmation: "Access was given and waits for confirmation.",
+};
 
 function openWindow() {
   const left = Math.max(0, Math.round(screenX + (outerWidth - 600) / 2));
@@ -31,10 +36,10 @@ function follow(session, popup, tell) {
   const check = async () => {
     const found = await look(session.id).catch(() => ({ state: "pending" }));
     if (FINISHED.has(found.state)) finish(found);
-    else if (popup.closed && Date.now() - closedSince() > 4000) finish({ state: "closed" });
+    // A provider may cut the tie to its window, which then looks closed from here although somebody is busy in it.
+    // So we go on looking, and only let the button be pressed again.
+    else if (popup.closed) tell("Finish in the other window. If you closed it, start again here.");
   };
-  let closed = 0;
-  const closedSince = () => (closed ||= Date.now());
   const heard = (event) => {
     const fits = event.origin === location.origin && event.data?.type === "tokenkeep:connect";
     if (fits && event.data.connect_session === session.id) check();
@@ -45,7 +50,7 @@ function follow(session, popup, tell) {
     if (found.state === "connected" && found.credential_id) {
       location.assign(`/credentials/${encodeURIComponent(found.credential_id)}`);
     } else {
-      tell(found.state === "closed" ? "The window was closed before it was finished." : "It was not connected. You can try again.");
+      tell(ENDS[found.state] ?? ENDS.failed);
     }
   };
   const timer = setInterval(check, 1500);
@@ -58,7 +63,7 @@ async function connect(event) {
   const status = document.querySelector("[data-connect-status]");
   const tell = (text) => {
     button.disabled = false;
-    if (status) status.textContent = text;
+    if (status && status.textContent !== text) status.textContent = text;
   };
   const popup = openWindow();
   if (!popup) return; // blocked: the form goes on by itself

@@ -1,10 +1,15 @@
-// Tells the page that opened this window that it is worth looking, at the exact origin it was opened from, and closes.
+// In a window that a page opened for connecting: tells that page, at its exact origin, that it is worth looking, and
+// closes. A provider may have cut the tie to the opener meanwhile; the page then learns it by looking itself.
 
+const MARK = "tokenkeep-window";
 const sheet = document.querySelector("[data-origin]");
 
-if (sheet && window.opener && window.opener !== window) {
+if (new URLSearchParams(location.search).get("window") === "popup") sessionStorage.setItem(MARK, "popup");
+
+if (sheet) {
   const { origin, session, state } = sheet.dataset;
-  window.opener.postMessage({ type: "tokenkeep:connect", connect_session: session, state }, origin);
+  window.opener?.postMessage({ type: "tokenkeep:connect", connect_session: session, state }, origin);
   // What failed stays readable, and so does a code that is waiting to be copied.
-  if (state === "connected") setTimeout(() => window.close(), 1200);
+  const ours = Boolean(window.opener) || sessionStorage.getItem(MARK) === "popup";
+  if (ours && state === "connected") setTimeout(() => window.close(), 1200);
 }

@@ -26,6 +26,7 @@ from tokenkeep.adapters.store.grants import DUE
 from tokenkeep.adapters.store.reads import Cache, Entry
 from tokenkeep.adapters.store.reads_postgresql import PostgresqlReads
 from tokenkeep.adapters.tables import credentials, grants
+from tokenkeep.core.errors import Unavailable
 from tokenkeep.core.model import State
 
 
@@ -162,7 +163,8 @@ async def test_a_commit_of_another_process_is_seen(tmp_path: Path) -> None:
             "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
             "c.execute('UPDATE grants SET state = ?, revision = revision + 1', ('quarantined',)); c.commit()"
         )
-        subprocess.run([sys.executable, "-c", program, tmp_path / "tokenkeep.db"], check=True)
+        command = [sys.executable, "-c", program, tmp_path / "tokenkeep.db"]
+        await asyncio.to_thread(subprocess.run, command, check=True)
         assert (await read(database)).grant.standing.state is State.QUARANTINED
         await database.close()
 
@@ -202,9 +204,9 @@ async def test_a_lost_sqlite_file_is_a_connection_error(tmp_path: Path) -> None:
     async with migrated_url("sqlite", tmp_path) as url:
         database = Database.open(url)
         (tmp_path / "tokenkeep.db").rename(tmp_path / "elsewhere")
-        with pytest.raises(ConnectionError):
+        with pytest.raises(Unavailable):
             await read(database)
-        with pytest.raises(ConnectionError):
+        with pytest.raises(Unavailable):
             await database.reads.service_key("key-1")
         (tmp_path / "elsewhere").rename(tmp_path / "tokenkeep.db")
         assert await read(database) is None
@@ -259,7 +261,7 @@ async def test_an_unreachable_postgresql_is_a_connection_error() -> None:
     reads = PostgresqlReads(make_url("postgresql+asyncpg://nobody@127.0.0.1:1/nothing"))
     waiting = [reads.credential(WORKSPACE, str(number)) for number in range(3)]
     found = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in found] == [ConnectionError] * 3
+    assert [type(each) for each in found] == [Unavailable] * 3
     await reads.close()
 
 

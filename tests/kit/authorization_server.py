@@ -24,7 +24,7 @@ import httpx2
 import uvicorn
 
 from tests.kit.asgi_wire import challenge_of, client_of, form_of, hang_up, read, respond
-from tests.kit.consents import Consents, Family, Refusal, Switches
+from tests.kit.consents import Consents, Entry, Family, Refusal, Switches
 from tokenkeep.core.model import Call, ClientAuth, Provider, Rotation
 from tokenkeep.core.protocol import fingerprint
 from tokenkeep.core.secret import Secret
@@ -32,20 +32,6 @@ from tokenkeep.core.secret import Secret
 ISSUER = "https://provider.test"
 CLIENT_ID = "client-1"
 CLIENT_SECRET = "client-secret-1"
-
-
-@dataclass
-class Entry:
-    """One token request, as it was received and answered."""
-
-    at: float
-    grant_type: str
-    fingerprint: str  # of the refresh token or code it carried
-    client_id: str
-    client_auth: str  # basic, post, jwt, none
-    outcome: str  # granted, refused:<code>, down, dropped; `lost` and `truncated` after a rotation that happened
-    family: int  # 0: unknown
-    parameters: list[str]  # names only
 
 
 @dataclass

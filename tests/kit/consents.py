@@ -1,6 +1,6 @@
 """The consents of the fake provider: families of tokens, and what rotation does to them.
 
-Owns: the switches, and which tokens are alive. Does not own: HTTP (`authorization_server`).
+Owns: the switches, the journal's entries, and which tokens are alive. Does not own: HTTP (`authorization_server`).
 """
 
 from __future__ import annotations
@@ -60,6 +60,20 @@ class Family:
     spent: dict[str, float] = field(default_factory=dict)  # refresh token -> when it was spent
     access_tokens: set[str] = field(default_factory=set)  # alive
     revoked: bool = False
+
+
+@dataclass
+class Entry:
+    """One token request, as it was received and answered."""
+
+    at: float
+    grant_type: str
+    fingerprint: str  # of the refresh token or code it carried
+    client_id: str
+    client_auth: str  # basic, post, jwt, none
+    outcome: str  # granted, refused:<code>, down, dropped; `lost` and `truncated` after a rotation that happened
+    family: int  # 0: unknown
+    parameters: list[str]  # names only
 
 
 class Refusal(Exception):

@@ -211,6 +211,11 @@ class House:
         self.wait_until(self.grant(credential_id).standing.next_refresh_at)
         await self.sweep()
 
+    def hold_answers(self) -> None:
+        """From now on the provider decides, but does not answer until its gate is opened."""
+        self.server.gate.clear()
+        self.server.entered.clear()
+
     # --- more houses -------------------------------------------------------------------------------------------------
 
     def replica(self) -> House:

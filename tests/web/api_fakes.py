@@ -90,7 +90,9 @@ class FakeKeys(Asked):
     """One key."""
 
     def __init__(self, caller: Caller) -> None:
-        super().__init__({"create": (builders.service_key(), Secret(KEY)), "list": [builders.service_key()], "revoke": None})
+        super().__init__(
+            {"create": (builders.service_key(), Secret(KEY)), "list": [builders.service_key()], "revoke": None}
+        )
         self.known = caller
 
     async def authenticate(self, text: str) -> Caller:
@@ -270,9 +272,7 @@ def make_api(*scopes: Scope, **changes: Any) -> Api:
                 "get": builders.connect_session(),
             }
         ),
-        "status": Asked(
-            {"overview": status_view(), "ready": {"database": "ok", "key": "ok", "scheduler": "ok"}}
-        ),
+        "status": Asked({"overview": status_view(), "ready": {"database": "ok", "key": "ok", "scheduler": "ok"}}),
     }
     return Api(**defaults | changes)
 

@@ -8,9 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
 from tests.kit import builders as a
 from tests.kit.clock import NOON
-from tokenkeep.core.errors import InvalidInput, InUse, NotFound, Unauthenticated, UnknownType
+from tokenkeep.core.errors import InUse, InvalidInput, NotFound, Unauthenticated, UnknownType
 from tokenkeep.core.model import Account, Client, FailureKind, Field, FieldKind, SessionState, State
 from tokenkeep.core.permissions import ROLES, Caller
 from tokenkeep.core.policy import Breaker
@@ -36,7 +40,9 @@ STATIC = a.static_type(
     description="One key for all of Acme.",
     categories=("ai",),
     fields=(
-        Field(name="apiKey", label="API key", kind=FieldKind.SECRET, secret=True, prefix="ak-", help="From the console."),
+        Field(
+            name="apiKey", label="API key", kind=FieldKind.SECRET, secret=True, prefix="ak-", help="From the console."
+        ),
         Field(name="region", label="Region", kind=FieldKind.CHOICE, options=("eu", "us"), default="eu"),
         Field(name="extra", label="Extra headers", kind=FieldKind.JSON, secret=True, required=False),
         Field(name="retries", label="Retries", kind=FieldKind.NUMBER, required=False),
@@ -196,6 +202,9 @@ class Clients:
         uri = f"{ORIGIN}/oauth/callback/client-1"
         return ClientView(client=self.client or _raise(NotFound()), provider=PROVIDER, redirect_uri=uri)
 
+    async def planned_redirect_uri(self, caller, provider_id):
+        return f"{ORIGIN}/oauth/callback/client-1"
+
     async def get(self, caller, provider_id):
         return self._view() if provider_id == PROVIDER.id else _raise(NotFound())
 
@@ -322,7 +331,14 @@ class World:
             "access": lambda *_: None,
             "monotonic": lambda: 0.0,
         }
-        return build(Services(**vars(self), tokens=None, **sinks), config(**changes))
+        mounts = [Route("/provider", strict_provider)]
+        return build(Services(**vars(self), tokens=None, **sinks), config(**changes), mounts=mounts)
+
+
+async def strict_provider(_: Request) -> HTMLResponse:
+    """A consent page that cuts the tie to whoever opened its window, as some providers do."""
+    back = "/oauth/callback/client-1?state=s&amp;code=c"
+    return HTMLResponse(f"<a href='{back}'>Allow</a>", headers={"Cross-Origin-Opener-Policy": "same-origin"})
 
 
 def config(**changes: Any) -> WebConfig:
@@ -374,7 +390,14 @@ def overview(**changes: Any) -> StatusView:
         uncertain=0,
         by_failure={"transient": 1, "grant": 1},
     )
-    states = {"stored": 3, "unconnected": 1, "connected": 7, "failing": 1, "reauthorization_required": 1, "quarantined": 0}
+    states = {
+        "stored": 3,
+        "unconnected": 1,
+        "connected": 7,
+        "failing": 1,
+        "reauthorization_required": 1,
+        "quarantined": 0,
+    }
     defaults = {
         "now": NOON,
         "counts": counts,

@@ -11,8 +11,8 @@ from starlette.routing import Route
 from tests.web.api_fakes import make_api
 from tokenkeep.core.permissions import Scope
 from tokenkeep.web.app import OPERATIONS
+from tokenkeep.web.codes import CODES
 from tokenkeep.web.openapi import problem_codes
-from tokenkeep.web.problems import CODES
 
 # What needs no particular scope: the catalogue is the same for everybody.
 SCOPELESS = {"list_credential_types", "get_credential_type", "get_credential_type_icon"}
@@ -31,9 +31,7 @@ async def test_the_document_and_the_routes_name_the_same_calls() -> None:
         if isinstance(route, Route) and route.path.startswith("/v1/")
         for method in (route.methods or set()) - {"HEAD"}
     }
-    described = {
-        (method.upper(), path) for path, item in (await _document())["paths"].items() for method in item
-    }
+    described = {(method.upper(), path) for path, item in (await _document())["paths"].items() for method in item}
     assert routed == described
 
 
@@ -46,7 +44,11 @@ async def test_every_reference_leads_somewhere() -> None:
 async def test_the_document_is_valid_openapi() -> None:
     document = await _document()
     assert document["openapi"].startswith("3.1.")
-    assert document["info"] == {"title": "Tokenkeep", "version": "1.2.3", "description": document["info"]["description"]}
+    assert document["info"] == {
+        "title": "Tokenkeep",
+        "version": "1.2.3",
+        "description": document["info"]["description"],
+    }
     for path, item in document["paths"].items():
         for operation in item.values():
             named = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}

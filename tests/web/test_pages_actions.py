@@ -82,7 +82,14 @@ def test_a_static_credential_is_made_from_its_fields_by_kind(world, browser):
     answer = browser.post("/new/acmeApi", data=form)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/credentials/credential-new"
-    values = {"apiKey": "ak-1", "region": "us", "extra": {"X-A": "1"}, "retries": 3, "strict": True, "pem": "line 1\nline 2\n"}
+    values = {
+        "apiKey": "ak-1",
+        "region": "us",
+        "extra": {"X-A": "1"},
+        "retries": 3,
+        "strict": True,
+        "pem": "line 1\nline 2\n",
+    }
     assert world.credentials.asked == [("create", "acmeApi", "Mine", values)]
 
 
@@ -167,7 +174,9 @@ def test_a_notice_that_is_not_ours_is_not_shown(browser):
 
 
 def test_a_client_is_saved_and_its_redirect_address_shown(world, browser):
-    answer = browser.post("/settings/clients/acme", data={"client_id": "id-9", "client_secret": "", "scopes": "read\nwrite"})
+    answer = browser.post(
+        "/settings/clients/acme", data={"client_id": "id-9", "client_secret": "", "scopes": "read\nwrite"}
+    )
     assert answer.status_code == 303
     assert world.clients.saved[0]["client_secret"] is None
     assert list(world.clients.saved[0]["scopes"]) == ["read", "write"]

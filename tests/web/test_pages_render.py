@@ -88,7 +88,9 @@ def test_hostile_text_from_people_and_providers_is_shown_as_text(world, path):
     hostile = Account(id=HOSTILE, name=HOSTILE, workspace=HOSTILE)
     world.credentials.views = [
         view(credential=a.credential(name=HOSTILE, grant=grant), account=hostile, warnings=(HOSTILE,)),
-        static_view(credential=a.credential(id="credential-2", name=HOSTILE, masked={"region": HOSTILE, "apiKey": HOSTILE})),
+        static_view(
+            credential=a.credential(id="credential-2", name=HOSTILE, masked={"region": HOSTILE, "apiKey": HOSTILE})
+        ),
     ]
     world.credentials.uses = [a.reference(consumer=HOSTILE)]
     world.credentials.past = [a.event(kind=HOSTILE, actor=HOSTILE, detail={HOSTILE: HOSTILE})]
@@ -167,7 +169,13 @@ def test_a_template_that_prints_a_secret_from_behind_an_object_fails(tmp_path):
 
 def test_unknown_addresses_and_things_give_a_page_in_our_words(world):
     client = browser(world)
-    for path in ("/nowhere", "/credentials/unknown", "/settings/clients/unknown", "/connect/unknown", "/sign-in/unknown"):
+    for path in (
+        "/nowhere",
+        "/credentials/unknown",
+        "/settings/clients/unknown",
+        "/connect/unknown",
+        "/sign-in/unknown",
+    ):
         page = client.get(path, headers={"Accept": "text/html"})
         assert page.status_code == 404, path
         assert "<h1>" in page.text
@@ -223,7 +231,16 @@ def test_static_files_have_their_type_and_are_kept_only_under_their_fingerprint(
 
 @pytest.mark.parametrize(
     "path",
-    ["../base.html", "..%2fbase.html", "%2e%2e/base.html", "....//base.html", "/etc/passwd", "%2fetc%2fpasswd", "..\\base.html", ""],
+    [
+        "../base.html",
+        "..%2fbase.html",
+        "%2e%2e/base.html",
+        "....//base.html",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "..\\base.html",
+        "",
+    ],
 )
 def test_nothing_beyond_the_static_folder_is_served(world, path):
     assert browser(world, signed_in=False).get(f"/static/{path}").status_code in {404, 405}

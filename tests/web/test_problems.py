@@ -7,7 +7,8 @@ import pytest
 from tests.web.api_fakes import make_api
 from tokenkeep.core import errors
 from tokenkeep.core.secret import Secret
-from tokenkeep.web.problems import CODES, RequestProblem, problem, refused
+from tokenkeep.web.codes import CODES
+from tokenkeep.web.problems import RequestProblem, problem, refused
 
 
 def _below(kind: type[errors.TokenkeepError]) -> set[type[errors.TokenkeepError]]:
@@ -41,6 +42,7 @@ def test_every_error_that_may_reach_a_caller_has_a_status(kind: type[errors.Toke
         (errors.StateInvalid(), 400),
         (errors.Throttled(retry_after=7), 429),
         (errors.RefreshFailing(retry_after=9), 503),
+        (errors.Unavailable(), 503),
         (errors.TokenkeepError("of unknown making"), 500),
         (errors.KeyRefused("the root key is at /etc/key"), 500),
     ],
@@ -152,5 +154,7 @@ async def test_nothing_that_is_missing_differs_from_what_is_another_workspace_s(
         api.tokens.answers["token"] = errors.NotFound()
         token = await client.get("/v1/credentials/credential-of-others/token")
         no_path = await client.get("/v1/nothing")
-    answers = {(each.status_code, each.content, tuple(each.headers.items())) for each in (theirs, strange, nul, token, no_path)}
+    answers = {
+        (each.status_code, each.content, tuple(each.headers.items())) for each in (theirs, strange, nul, token, no_path)
+    }
     assert len(answers) == 1

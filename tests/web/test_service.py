@@ -10,7 +10,7 @@ import pytest
 
 from tests.web.api_fakes import make_api
 from tokenkeep.web.app import OPERATIONS
-from tokenkeep.web.problems import CODES
+from tokenkeep.web.codes import CODES
 
 
 async def test_alive() -> None:

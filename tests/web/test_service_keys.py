@@ -23,7 +23,12 @@ SHOWN = {
 
 async def test_a_fresh_key_is_shown_once() -> None:
     api = make_api()
-    body = {"name": "nodes", "scopes": ["tokens:read"], "credential_ids": ["c"], "expires_at": "2027-01-01T01:00:00+01:00"}
+    body = {
+        "name": "nodes",
+        "scopes": ["tokens:read"],
+        "credential_ids": ["c"],
+        "expires_at": "2027-01-01T01:00:00+01:00",
+    }
     async with api.client() as client:
         response = await client.post(PATH, json=body)
         listed = await client.get(PATH)

@@ -16,7 +16,9 @@ from tokenkeep.services.sweep import Sweep
 
 async def test_the_status_is_told_whole() -> None:
     failing = builders.standing(state=State.FAILING, failure=builders.failure())
-    entry = Attention(credential_id="credential-1", name="My Acme", type="acmeOAuth2", provider="acme", standing=failing)
+    entry = Attention(
+        credential_id="credential-1", name="My Acme", type="acmeOAuth2", provider="acme", standing=failing
+    )
     api = make_api()
     api.status.answers["overview"] = replace(
         status_view(),

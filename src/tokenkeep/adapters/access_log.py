@@ -8,6 +8,7 @@ uvicorn's own access log prints queries, and with them `code` and `state`; it al
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import sys
 from collections.abc import Callable
@@ -60,6 +61,7 @@ class AccessLog:
             self._write("".join([render(line) for line in lines]))
 
 
+@functools.lru_cache(maxsize=1024)  # programs ask for the same few paths again and again
 def _shown(path: str, route: str) -> str:
     """A secret link with a slash too many matches no route, so there every part as long as a secret is hidden."""
     if not route:

@@ -40,9 +40,9 @@ class ServiceTasks:
     def run(self, key: object, work: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
         """Start `work`, or join the one already running under `key`. Cancelling the wait leaves the work alone."""
         flight = self._running.get(key)
-        if flight is None:
-            flight = self._running[key] = _Flight(asyncio.create_task(_do(work)))
-            flight.task.add_done_callback(lambda _: self._landed(key))
+        if flight is None or flight.task.done():  # done, but its callbacks have not run: nobody may join it any more
+            started = flight = self._running[key] = _Flight(asyncio.create_task(_do(work)))
+            flight.task.add_done_callback(lambda _: self._landed(key, started))
         return flight
 
     async def drain(self, seconds: float) -> int:
@@ -55,9 +55,10 @@ class ServiceTasks:
             pass
         return len(self._running)
 
-    def _landed(self, key: object) -> None:
+    def _landed(self, key: object, flight: _Flight) -> None:
         """Looks at the exception in any case, so that asyncio never reports it as forgotten; unheard ones are logged."""
-        flight = self._running.pop(key)
+        if self._running.get(key) is flight:
+            del self._running[key]
         failure = None if flight.task.cancelled() else flight.task.exception()
         if failure is not None and not flight.waiting:
             _log.error("task_failed", exc_info=failure)

@@ -23,6 +23,7 @@
     │   ├── ConsentDenied       consent_denied           400  the user said no
     │   └── ProviderRefused     provider_refused         400  the provider answered with an error
     ├── RefreshFailing          refresh_failing          503  time may repair it; `retry_after` seconds
+    ├── Unavailable             unavailable              503  the database is away; `retry_after` seconds
     ├── Throttled               throttled                429  too many tries; `retry_after` seconds
     └── Misconfigured           misconfigured            ---  a setting or provider file; ends the start
         ├── KeyRefused          key_refused              ---  wrong, missing or weak root key: exit 78
@@ -193,6 +194,16 @@ class RefreshFailing(TokenkeepError):
     def __init__(self, message: str = "", *, retry_after: int = 30) -> None:
         super().__init__(message, fix="Ask again after `retry_after` seconds.", retry_after=retry_after)
         self.retry_after = retry_after
+
+
+class Unavailable(TokenkeepError):
+    """The database cannot be reached just now."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str = "") -> None:
+        self.retry_after = 5
+        super().__init__(message, fix="Ask again in a few seconds.", retry_after=self.retry_after)
 
 
 class Throttled(TokenkeepError):

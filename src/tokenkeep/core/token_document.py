@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
+
+import orjson
 
 from tokenkeep.core.model import TokenSet
 from tokenkeep.core.secret import Secret
@@ -29,7 +32,7 @@ def dump(token_set: TokenSet) -> bytes:
 
 def load(octets: bytes) -> TokenSet:
     """The token set that `dump` wrote."""
-    document = json.loads(octets)
+    document = _parse(octets)
     refresh_token, scope = document["refresh_token"], document["scope"]
     return TokenSet(
         access_token=Secret(document["access_token"]),
@@ -40,6 +43,19 @@ def load(octets: bytes) -> TokenSet:
         refresh_expires_at=_time(document["refresh_expires_at"]),
         extra=document["extra"],
     )
+
+
+def load_access(octets: bytes) -> tuple[Secret, str, datetime | None]:
+    """Access token, its type and its end: all that a token read needs, and a third of the work of `load`."""
+    document = _parse(octets)
+    return Secret(document["access_token"]), document["token_type"], _time(document["expires_at"])
+
+
+def _parse(octets: bytes) -> Any:
+    try:
+        return orjson.loads(octets)
+    except ValueError:
+        return json.loads(octets)  # half a surrogate pair, which some provider may have sent
 
 
 def _stamp(moment: datetime | None) -> float | None:

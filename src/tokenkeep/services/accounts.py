@@ -89,14 +89,17 @@ class Accounts:
 
     async def sign_in(self, *, email: str, password: Secret, address: str, browser: str) -> tuple[UserSession, Secret]:
         """Raises Unauthenticated, the same for an unknown address as for a wrong password; Throttled."""
-        self.throttle.check(f"account:{email.casefold()}", f"address:{address}")
-        user = await self.store.user_by_email(email.strip().casefold())
+        email = email.strip().casefold()
+        subjects = f"account:{email}", f"address:{address}"
+        self.throttle.check(*subjects)
+        self.throttle.fail(*subjects)  # before the slow check, so that guesses made side by side are counted as well
+        user = await self.store.user_by_email(email)
         right = await self.passwords.verify(user.password_hash if user else "", password)
         if user is None or not right:
-            self.throttle.fail(f"account:{email.casefold()}", f"address:{address}")
             self.journal.record("sign_in_failed")
             raise Unauthenticated("The e-mail address or the password is wrong.")
-        self.throttle.forget(f"account:{email.casefold()}")
+        self.throttle.forget(subjects[0])
+        self.throttle.forgive(subjects[1])
         self.journal.record("signed_in", user=user.id, by="password")
         return await self._begin(user, browser)
 

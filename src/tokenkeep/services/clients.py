@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Protocol
 
 from tokenkeep.core.errors import ClientMissing, InvalidInput, NotFound
@@ -26,6 +27,9 @@ from tokenkeep.services.ports import (
     Registration,
 )
 from tokenkeep.services.sealing import client_place, open_client_secret
+
+
+CALLBACK = "/oauth/callback/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,7 @@ class Clients:
         provider = self._oauth_provider(provider_id)
         stored = await self.store.for_provider(caller.workspace_id, provider_id)
         client = Client(
-            id=stored.id if stored else self.entropy.id(),
+            id=stored.id if stored else await self._handle(caller.workspace_id, provider_id),
             workspace_id=caller.workspace_id,
             provider=provider_id,
             client_id=_checked_client_id(client_id),
@@ -103,6 +107,13 @@ class Clients:
         if client is None:
             raise NotFound()
         return self._view(client, self.catalog.provider(provider_id))
+
+    async def planned_redirect_uri(self, caller: Caller, provider_id: str) -> str:
+        """What to paste at the provider, known before anything is registered: providers ask for it first."""
+        caller.need(Scope.CREDENTIALS_READ)
+        stored = await self.store.for_provider(caller.workspace_id, provider_id)
+        handle = stored.id if stored else await self._handle(caller.workspace_id, provider_id)
+        return f"{self.public_url}{CALLBACK}{handle}"
 
     async def list(self, caller: Caller) -> Sequence[ClientView]:
         """Clients whose provider file is gone are left out."""
@@ -154,7 +165,11 @@ class Clients:
 
     def redirect_uri(self, client: Client) -> str:
         """From configuration, never from a request's Host (T34)."""
-        return f"{self.public_url}/oauth/callback/{client.id}"
+        return f"{self.public_url}{CALLBACK}{client.id}"
+
+    async def _handle(self, workspace_id: str, provider_id: str) -> str:
+        """Opaque, and the same whenever this workspace registers at this provider again."""
+        return sha256((await self.envelope.index(f"client/{provider_id}", workspace_id)).encode()).hexdigest()[:32]
 
     def _view(self, client: Client, provider: Provider) -> ClientView:
         return ClientView(client=client, provider=provider, redirect_uri=self.redirect_uri(client))

@@ -225,7 +225,8 @@ class Granting:
         obtained = lifecycle.Obtained(
             expires_at=token_set.expires_at,
             refresh_expires_at=token_set.refresh_expires_at,
-            next_refresh_at=next_at if token_set.refresh_token else None,
+            # Without a refresh token the end is the time to look again: then a person is needed, and should be told.
+            next_refresh_at=next_at if token_set.refresh_token else token_set.expires_at,
         )
         return lifecycle.connected(obtained, now=now)
 

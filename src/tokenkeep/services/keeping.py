@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from tokenkeep.core import lifecycle, policy, protocol, token_document
 from tokenkeep.core.errors import Quarantined, TokenkeepError
@@ -29,6 +30,8 @@ from tokenkeep.services.ports import (
 )
 from tokenkeep.services.sealing import previous_place, seal_tokens, spill_place, token_place
 
+T = TypeVar("T")
+
 RETRY_FIRST_S, RETRY_CAP_S = 0.2, 10.0
 EXTEND_EVERY_S = 30.0
 
@@ -46,12 +49,18 @@ class Keeping:
 
     async def keep(
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, event: Event
-    ) -> None:
-        """Store the new generation durably. Returns only when it is in the database, or is nobody's any more."""
+    ) -> bool:
+        """Store the new generation durably. False: the grant was not ours any more, and the result is dealt with."""
         token_set = protocol.merge(old, granted.token_set)
-        grant = await self._next_generation(lease.grant, registration, old, token_set=token_set)
-        if not await self._store(lease, grant, event):
-            await self._lost_fence(lease, registration, grant, token_set)
+        grant = await self._patiently(
+            lease, lambda: self._next_generation(lease.grant, registration, old, token_set=token_set)
+        )
+        stored, spilled = await self._store(lease, grant, event)
+        if not stored:
+            await self._patiently(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
+        if spilled:
+            await self.spill.drop(spilled)
+        return stored
 
     async def _next_generation(
         self, grant: Grant, registration: Registration, old: TokenSet, *, token_set: TokenSet
@@ -86,17 +95,16 @@ class Keeping:
         until = policy.previous_until(registration.provider, now=self.clock.now())
         return replace(grant, prev_sealed=sealed, prev_until=until)
 
-    async def _store(self, lease: Lease, grant: Grant, event: Event) -> bool:
+    async def _store(self, lease: Lease, grant: Grant, event: Event) -> tuple[bool, str]:
+        """Whether it is in the database now, and its name on the spill shelf, if it had to be put there."""
         try:
-            return await self.grants.store(lease, grant, event)
+            return await self.grants.store(lease, grant, event), ""
         except Exception as fault:  # noqa: BLE001 - any failure to store endangers the grant
             # The answer is in our hands and nowhere else: put it on disk first, then be patient.
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             name = f"{grant.credential_id}.{grant.version}"
             await self._spill(name, lease, grant)
-            stored = await self._store_patiently(lease, grant, event)
-            await self.spill.drop(name)
-            return stored
+            return await self._patiently(lease, lambda: self._store_again(lease, grant, event)), name
 
     async def _spill(self, name: str, lease: Lease, grant: Grant) -> None:
         document = {"fence": lease.grant.fence, "base": lease.grant.version, "grant": _plain(grant)}
@@ -107,21 +115,24 @@ class Keeping:
         except Exception as fault:  # noqa: BLE001 - the shelf is a second chance: without it there is still memory
             self.journal.record("spill_failed", credential=grant.credential_id, error=type(fault).__name__)
 
-    async def _store_patiently(self, lease: Lease, grant: Grant, event: Event) -> bool:
+    async def _patiently(self, lease: Lease, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it until it works, since what we hold is nowhere else; keep the lease meanwhile, where that is possible."""
         wait, extended = RETRY_FIRST_S, self.clock.monotonic()
         while True:
-            await self.clock.sleep(wait)
-            wait = min(wait * 2, RETRY_CAP_S)
             try:
                 if self.clock.monotonic() - extended > EXTEND_EVERY_S:
                     extended = self.clock.monotonic()
                     await self.grants.extend(lease, lease_s=policy.LEASE_S)
-                return await self.grants.store(lease, grant, event) or await self._committed_after_all(grant)
+                return await work()
             except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
-                self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
+                self.journal.record("store_failed", credential=lease.grant.credential_id, error=type(fault).__name__)
+            await self.clock.sleep(wait)
+            wait = min(wait * 2, RETRY_CAP_S)
 
-    async def _committed_after_all(self, grant: Grant) -> bool:
+    async def _store_again(self, lease: Lease, grant: Grant, event: Event) -> bool:
         """A commit that reported an error may have happened: the row then holds exactly our octets."""
+        if await self.grants.store(lease, grant, event):
+            return True
         row = await self.grants.get(grant.workspace_id, grant.credential_id)
         return row is not None and row.version == grant.version and row.sealed == grant.sealed
 
@@ -135,9 +146,12 @@ class Keeping:
         elif row.grant_id != grant.grant_id:
             self.journal.record("surplus_discarded", provider=grant.provider, credential=grant.credential_id)
         elif row.version != grant.version or row.sealed != grant.sealed:
-            until = self.clock.now() + timedelta(seconds=policy.ORPHAN_S)
-            await self.grants.shelve(lease, grant.sealed, version=grant.version, until=until)
-            self.journal.record("orphan_shelved", provider=grant.provider, credential=grant.credential_id)
+            await self._shelve(lease, grant)
+
+    async def _shelve(self, lease: Lease, grant: Grant) -> None:
+        until = self.clock.now() + timedelta(seconds=policy.ORPHAN_S)
+        await self.grants.shelve(lease, grant.sealed, version=grant.version, until=until)
+        self.journal.record("orphan_shelved", provider=grant.provider, credential=grant.credential_id)
 
     async def orphans(self, grant: Grant) -> Sequence[TokenSet]:
         """Token sets on the orphan shelf of this grant, newest first. Those that do not open are passed over."""
@@ -157,13 +171,16 @@ class Keeping:
         return Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
 
     async def replay(self) -> int:
-        """At start: store what spilled, under the same fence, version and grant. Answers how many were stored."""
+        """At start: store what spilled, under the same fence, version and grant. Answers how many were stored.
+
+        One that cannot be read stays where it is and does not keep the others waiting.
+        """
         stored = 0
         for name, octets in (await self.spill.all()).items():
             try:
                 stored += await self._replay_one(octets)
-            except TokenkeepError as fault:
-                self.journal.record("spill_unreadable", name=name, code=fault.code)
+            except (TokenkeepError, ValueError, KeyError, TypeError) as fault:
+                self.journal.record("spill_unreadable", name=name, error=type(fault).__name__)
                 continue
             await self.spill.drop(name)
         return stored
@@ -187,7 +204,12 @@ class Keeping:
             actor="system",
             detail={"replayed": True},
         )
-        return await self.grants.store(lease, grant, event)
+        if await self.grants.store(lease, grant, event):
+            return True
+        if row.version == held.version:
+            # Somebody claimed meanwhile and has no newer token set: ours may be the one that lives.
+            await self._shelve(lease, grant)
+        return False
 
 
 def _plain(grant: Grant) -> dict[str, object]:

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from tokenkeep.core import policy
+from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.injection import expand
 from tokenkeep.core.judgement import Granted, Refused
-from tokenkeep.core.model import FailureKind
+from tokenkeep.core.model import Client, FailureKind
 from tokenkeep.core.policy import Breaker
 from tokenkeep.services.ports import ClientStore, Entropy, Journal, Registration
 
@@ -31,20 +32,23 @@ class Peace:
     async def hold(self, registration: Registration, now: datetime) -> datetime | None:
         """Until when not to call; None: go ahead. Going ahead takes the one probe where only one is allowed."""
         client, host = registration.client, token_host(registration)
-        if client.incident_code:
-            probe_at = client.probe_at or now
-            if now < probe_at or not await self.clients.probe(
-                client, next_probe_at=now + timedelta(seconds=policy.PROBE_S)
-            ):
-                return self._spread(max(probe_at, now + timedelta(seconds=1)))
         asked = self._asked_to_wait.get(client.id)
         if asked is not None and asked > now:
             return self._spread(asked)
         breaker = self.breakers.get(host, Breaker())
         if not breaker.permits(now):
             return self._spread(breaker.open_until or now)
+        if client.incident_code and (until := await self._probe(client, now)) is not None:
+            return self._spread(until)
         self.breakers[host] = breaker.probing(now)
         return None
+
+    async def _probe(self, client: Client, now: datetime) -> datetime | None:
+        """None: this is the one try that a paused client has. Taken last, so that nothing else can waste it."""
+        probe_at = client.probe_at or now
+        if now >= probe_at and await self.clients.probe(client, next_probe_at=now + timedelta(seconds=policy.PROBE_S)):
+            return None
+        return max(probe_at, now + timedelta(seconds=1))
 
     async def heard(self, registration: Registration, judged: Granted | Refused, now: datetime) -> None:
         """Learn from an answer."""
@@ -74,7 +78,10 @@ class Peace:
 
 
 def token_host(registration: Registration) -> str:
-    """The host that token calls of this registration go to."""
+    """The host that token calls of this registration go to. Empty: its address has a hole, and no call can be made."""
     defaults = {variable.name: variable.default for variable in registration.provider.variables}
-    address = expand(registration.provider.token_endpoint, {**defaults, **registration.client.variables})
+    try:
+        address = expand(registration.provider.token_endpoint, {**defaults, **registration.client.variables})
+    except InvalidInput:
+        return ""
     return urlsplit(address).hostname or ""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tokenkeep.core import lifecycle, policy, protocol
-from tokenkeep.core.errors import ClientMissing, NotConnected, NotFound, Quarantined, RefreshFailing
+from tokenkeep.core.errors import ClientMissing, NotConnected, NotFound, Quarantined, RefreshFailing, TokenkeepError, Unavailable
 from tokenkeep.core.judgement import Granted, Refused, judge
 from tokenkeep.core.model import Event, FailureKind, Grant, Rotation, Standing, State, TokenSet
 from tokenkeep.core.secret import Secret
@@ -57,22 +57,28 @@ class Refresher:
     entropy: Entropy
     journal: Journal
     owner: str  # this process, in leases
+    wait_s: float = policy.WAIT_S
     _draining: bool = field(default=False)
 
     async def refresh(self, workspace_id: str, credential_id: str, wanted: Wanted) -> None:
         """See to it that the grant is refreshed if `wanted` says so, joining whoever does it already.
 
         Returns when the outcome is stored; read it from the grant. Raises NotConnected, and RefreshFailing when it takes
-        longer than a caller should wait: the refresh then goes on without the caller.
+        longer than a caller should wait (the refresh then goes on without the caller) or the database is away.
         """
         flight = Flight(self, workspace_id, credential_id, wanted)
         try:
-            async with asyncio.timeout(policy.WAIT_S):
+            async with asyncio.timeout(self.wait_s):
                 # Joining a flight that was begun for another reason may have changed nothing: then fly once ourselves.
                 while not flight.flown and await flight.needed():
                     await self.tasks.run(("refresh", workspace_id, credential_id), flight.fly)
         except TimeoutError:
             raise RefreshFailing("The provider has not answered yet; the refresh goes on.", retry_after=5) from None
+        except TokenkeepError:
+            raise
+        except Exception as fault:
+            self.journal.record("refresh_broken", credential=credential_id, error=type(fault).__name__)
+            raise RefreshFailing(retry_after=5) from fault
 
     def drain(self) -> None:
         """No new refresh starts from now on; what runs may finish."""
@@ -84,7 +90,7 @@ class Refresher:
 
     async def fly(self, workspace_id: str, credential_id: str, wanted: Wanted) -> None:
         """Refresh under a lease, or wait while another process does. Runs in a task of the service."""
-        deadline = self.clock.monotonic() + policy.WAIT_S
+        deadline = self.clock.monotonic() + self.wait_s
         while True:
             grant = await self.grants.get(workspace_id, credential_id)
             if grant is None:
@@ -106,29 +112,33 @@ class Refresher:
         try:
             token_set = await open_tokens(self.envelope, grant)
             fingerprint = protocol.fingerprint(token_set.refresh_token) if token_set.refresh_token else ""
-        except Quarantined:
+        except Exception as surprise:  # noqa: BLE001 - found again under the lease, where it can be written down
+            self.journal.record("unreadable", credential=grant.credential_id, error=type(surprise).__name__)
             fingerprint = ""
         return await self.grants.claim(grant, owner=self.owner, lease_s=policy.LEASE_S, intent_fingerprint=fingerprint)
 
     async def _under(self, lease: Lease, wanted: Wanted) -> None:
-        claimed = self.clock.monotonic()
+        claim = _Claim(lease, self.clock.monotonic())
         try:
             if not self.called_for(lease.grant, wanted):
-                await self.grants.settle(lease, lease.grant.standing, None)
+                await self.grants.settle(lease, lease.grant.standing, None, keep_intent=_was_uncertain(lease))
                 return
-            await self._attempt(lease, claimed)
+            await self._attempt(claim)
         except Quarantined:
             await self._quarantine(lease)
         except ClientMissing:
             await self._fail(lease, FailureKind.CLIENT, "client_missing")
         except NotFound:
             await self._fail(lease, FailureKind.CLIENT, "provider_file_missing")
+        except Unavailable:
+            await self._fail(lease, FailureKind.TRANSIENT, Unavailable.code, uncertain=claim.sent)
         except Exception as surprise:  # noqa: BLE001 - one credential's trouble never stops the rest (I7)
             # One poisonous row must not stop the rest, nor be tried for ever: three alike put it aside.
             self.journal.record("refresh_surprise", credential=lease.grant.credential_id, error=type(surprise).__name__)
-            await self._fail(lease, FailureKind.INTERNAL, type(surprise).__name__, uncertain=True)
+            await self._fail(lease, FailureKind.INTERNAL, type(surprise).__name__, uncertain=claim.sent)
 
-    async def _attempt(self, lease: Lease, claimed: float) -> None:
+    async def _attempt(self, claim: _Claim) -> None:
+        lease = claim.lease
         registration = await self.clients.registration(lease.grant.workspace_id, lease.grant.client)
         token_set = await open_tokens(self.envelope, lease.grant)
         if (wait := self._recovery_wait(lease, registration)) is not None:
@@ -137,7 +147,7 @@ class Refresher:
         if (until := await self.peace.hold(registration, self.clock.now())) is not None:
             await self._postpone(lease, until)
             return
-        await self._spend(lease, registration, token_set, claimed=claimed)
+        await self._spend(claim, registration, token_set)
 
     def _recovery_wait(self, lease: Lease, registration: Registration) -> datetime | None:
         """After an unfinished refresh: the time to wait for, where trying now could revoke a grant that still serves."""
@@ -147,24 +157,27 @@ class Refresher:
         at = policy.recover_at(registration.provider, lease.grant.standing, now=now)
         return at if at > now else None
 
-    async def _spend(self, lease: Lease, registration: Registration, token_set: TokenSet, *, claimed: float) -> None:
+    async def _spend(self, claim: _Claim, registration: Registration, token_set: TokenSet) -> None:
         """Ask the provider: with the refresh token, and when the grant is refused with each fallback once."""
-        refused: Refused | None = None
+        lease, refused = claim.lease, _NOTHING_TO_SPEND
         async for candidate in self._candidates(lease, registration, token_set):
-            if self.clock.monotonic() - claimed > policy.SEND_WITHIN_S:
+            if self.clock.monotonic() - claim.at > policy.SEND_WITHIN_S:
                 await self._postpone(lease, self.clock.now() + timedelta(seconds=1))  # suspended: may not send late
                 return
-            requested = self.clock.now()
+            requested, claim.sent = self.clock.now(), True
             answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=lease.grant.scopes_requested)
             judged = judge(answer, registration.provider, now=self.clock.now(), requested=requested)
-            await self.peace.heard(registration, judged, self.clock.now())
             if isinstance(judged, Granted):
-                await self._keep(lease, registration, token_set, granted=judged, duration_s=answer.duration_s)
+                spent = replace(token_set, refresh_token=candidate)
+                await self._keep(lease, registration, spent, granted=judged, duration_s=answer.duration_s)
+                # Not before: between a provider's answer and the disk there is nothing that could fail.
+                await self.peace.heard(registration, judged, self.clock.now())
                 return
+            await self.peace.heard(registration, judged, self.clock.now())
             refused = judged
             if refused.kind is not FailureKind.GRANT:
                 break
-        await self._refused(lease, registration, refused or _NOTHING_TO_SPEND)
+        await self._refused(lease, registration, refused)
 
     async def _candidates(self, lease: Lease, registration: Registration, token_set: TokenSet) -> AsyncIterator[Secret]:
         """The refresh token; then what recovery may try before a refusal is believed (reliability 4.4)."""
@@ -173,7 +186,7 @@ class Refresher:
         for orphan in await self.keeping.orphans(lease.grant):
             if orphan.refresh_token not in {None, token_set.refresh_token} and orphan.refresh_token is not None:
                 yield orphan.refresh_token
-        if self._was_uncertain(lease) and registration.provider.rotation is not Rotation.FAMILY:
+        if _was_uncertain(lease) and registration.provider.rotation is not Rotation.FAMILY:
             previous = await self.keeping.previous(lease.grant)
             if previous is not None:
                 yield previous
@@ -182,7 +195,8 @@ class Refresher:
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, duration_s: float
     ) -> None:
         event = self._event(lease.grant, "refreshed", {"duration_ms": round(duration_s * 1000, 1)})
-        await self.keeping.keep(lease, registration, old, granted=granted, event=event)
+        if not await self.keeping.keep(lease, registration, old, granted=granted, event=event):
+            return
         self.journal.record(
             "refreshed",
             provider=lease.grant.provider,
@@ -194,11 +208,13 @@ class Refresher:
         if refused.kind is FailureKind.GRANT:
             await self._grant_refused(lease, registration, refused)
             return
-        now, uncertain = self.clock.now(), refused.uncertain or self._was_uncertain(lease)
         retry = self._retry(lease, refused.retry_after)
         if refused.uncertain:
-            retry = max(retry, policy.recover_at(registration.provider, lease.grant.standing, now=now))
-        await self._fail(lease, refused.kind, refused.code, retry=retry, uncertain=uncertain)
+            recovery = policy.recover_at(registration.provider, lease.grant.standing, now=self.clock.now())
+            # The first recovery does not wait: a provider's grace, where there is one, is short.
+            first = not _was_uncertain(lease) and refused.retry_after is None
+            retry = recovery if first else max(retry, recovery)
+        await self._fail(lease, refused.kind, refused.code, retry=retry, uncertain=refused.uncertain)
 
     async def _grant_refused(self, lease: Lease, registration: Registration, refused: Refused) -> None:
         """Believe `invalid_grant` only where nothing else explains it (reliability 4.6)."""
@@ -208,12 +224,8 @@ class Refresher:
             retry = self.clock.now() + timedelta(seconds=60)
             await self._fail(lease, FailureKind.TRANSIENT, "unconfirmed_refusal", retry=retry)
             return
-        code = "lost_response" if self._was_uncertain(lease) else refused.code
+        code = "lost_response" if _was_uncertain(lease) else refused.code
         await self._fail(lease, FailureKind.GRANT, code)
-
-    @staticmethod
-    def _was_uncertain(lease: Lease) -> bool:
-        return lease.previous_intent_at is not None
 
     def _retry(self, lease: Lease, retry_after: int | None = None) -> datetime:
         failure, now = lease.grant.standing.failure, self.clock.now()
@@ -231,6 +243,7 @@ class Refresher:
     ) -> None:
         failed = lifecycle.Failed(kind=kind, code=code, retry_at=retry or self._retry(lease))
         standing = lifecycle.apply(lease.grant.standing, failed, now=self.clock.now())
+        uncertain = kind is not FailureKind.GRANT and (uncertain or _was_uncertain(lease))
         await self._settle(lease, standing, kind=kind, code=code, uncertain=uncertain)
 
     async def _quarantine(self, lease: Lease) -> None:
@@ -240,14 +253,15 @@ class Refresher:
     async def _settle(self, lease: Lease, standing: Standing, *, kind: FailureKind, code: str, uncertain: bool) -> None:
         name = "reauthorization_required" if standing.state is State.REAUTHORIZATION_REQUIRED else "refresh_failed"
         event = self._event(lease.grant, name, {"kind": kind.value, "code": code, "uncertain": uncertain})
-        await self.grants.settle(lease, standing, event, keep_intent=uncertain)
+        if not await self.grants.settle(lease, standing, event, keep_intent=uncertain):
+            return  # the grant is not ours any more, so nothing happened to it
         self.journal.record(
             name, provider=lease.grant.provider, credential=lease.grant.credential_id, kind=kind.value, code=code
         )
 
     async def _postpone(self, lease: Lease, until: datetime, *, keep_intent: bool = False) -> None:
         standing = lifecycle.apply(lease.grant.standing, lifecycle.Postponed(until=until), now=self.clock.now())
-        await self.grants.settle(lease, standing, None, keep_intent=keep_intent or self._was_uncertain(lease))
+        await self.grants.settle(lease, standing, None, keep_intent=keep_intent or _was_uncertain(lease))
 
     def _event(self, grant: Grant, kind: str, detail: Mapping[str, str | float | bool]) -> Event:
         return Event(
@@ -259,3 +273,16 @@ class Refresher:
             actor="system",
             detail=detail,
         )
+
+
+def _was_uncertain(lease: Lease) -> bool:
+    return lease.previous_intent_at is not None
+
+
+@dataclass(slots=True)
+class _Claim:
+    """A lease, when we took it, and whether anything was sent under it."""
+
+    lease: Lease
+    at: float
+    sent: bool = False

@@ -37,7 +37,7 @@ class ServiceKeys:
     clock: Clock
     entropy: Entropy
     journal: Journal
-    _callers: dict[str, tuple[ServiceKey, Caller]] = field(default_factory=dict)
+    _callers: dict[str, tuple[ServiceKey, Caller]] = field(default_factory=dict)  # by digest
 
     async def create(
         self,
@@ -48,8 +48,10 @@ class ServiceKeys:
         credential_ids: Collection[str] | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[ServiceKey, Secret]:
-        """The key and its text, which is never to be seen again. Raises InvalidInput."""
+        """The key and its text, which is never to be seen again. Raises InvalidInput, NotFound (a limited key)."""
         caller.need(Scope.ADMIN)
+        if caller.credential_ids is not None:
+            raise NotFound("A key limited to named credentials cannot make keys.")
         now = self.clock.now()
         _check(name=name, scopes=scopes, expires_at=expires_at, now=now)
         id_ = _digits(int.from_bytes(self.entropy.octets(6), "big"), base=36, length=ID_LENGTH)
@@ -82,10 +84,15 @@ class ServiceKeys:
 
     async def authenticate(self, text: str) -> Caller:
         """Who calls with this key. Raises Unauthenticated, saying nothing about why."""
+        digest = _digest(text)
+        known = self._callers.get(digest)
+        if known is not None and await self.reads.service_key(known[0].id) is known[0] and not self._expired(known[0]):
+            self.usage.key_used(known[0].id)
+            return known[1]
         id_ = _claimed_id(text)
         key = await self.reads.service_key(id_) if id_ else None
         # The same work for an unknown key as for a wrong one (T69).
-        right = hmac.compare_digest(_digest(text), key.digest if key is not None else _digest(""))
+        right = hmac.compare_digest(digest, key.digest if key is not None else _digest(""))
         if key is None or not right or key.revoked_at is not None or self._expired(key):
             raise Unauthenticated("This service key is not valid.", fix="Send `Authorization: Bearer tk_…`.")
         self.usage.key_used(key.id)
@@ -95,10 +102,10 @@ class ServiceKeys:
         return key.expires_at is not None and key.expires_at <= self.clock.now()
 
     def _caller(self, key: ServiceKey) -> Caller:
-        """The caller a key amounts to, kept as long as the key is the same object in the read cache."""
-        known = self._callers.get(key.id)
-        if known is not None and known[0] is key:
-            return known[1]
+        """The caller a valid key amounts to, kept as long as the key is the same object in the read cache.
+
+        What was checked once about an unchanged key need not be checked again: all but its end in time.
+        """
         caller = Caller(
             workspace_id=key.workspace_id,
             kind="key",
@@ -109,7 +116,7 @@ class ServiceKeys:
         )
         if len(self._callers) >= 10_000:
             self._callers.clear()
-        self._callers[key.id] = (key, caller)
+        self._callers[key.digest] = (key, caller)
         return caller
 
 

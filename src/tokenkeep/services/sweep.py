@@ -17,7 +17,8 @@ from tokenkeep.core.model import Grant
 from tokenkeep.services.ports import Clock, GrantStore, Journal, Tasks
 from tokenkeep.services.refresh import Refresher
 
-AT_ONCE, AT_ONCE_PER_WORKSPACE = 32, 8
+AT_ONCE, AT_ONCE_PER_LANE = 32, 8
+"""A lane is one provider in one workspace."""
 SELECTED = 100
 """Due grants read at once; small, so that a sweep never holds the database for long."""
 
@@ -43,13 +44,14 @@ class Sweeper:
     last: Sweep | None = None
     _running: set[tuple[str, str]] = field(default_factory=set)
     _global: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    _workspaces: dict[str, asyncio.Semaphore] = field(
-        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_WORKSPACE))
+    _lanes: dict[tuple[str, str], asyncio.Semaphore] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_LANE))
     )
 
     async def sweep(self) -> Sweep:
         """Raises what the database raises; a refresh that fails is in its grant's standing, not here."""
-        due = await self.grants.due(limit=SELECTED)
+        # Those that wait for their turn are still due: they must not hide what is due behind them.
+        due = await self.grants.due(limit=SELECTED + len(self._running))
         fresh = [key for key in due if key not in self._running]
         for key in fresh:
             self._running.add(key)
@@ -61,7 +63,10 @@ class Sweeper:
 
     async def _one(self, key: tuple[str, str]) -> None:
         try:
-            async with self._workspaces[key[0]], self._global:
+            grant = await self.grants.get(*key)
+            if grant is None:
+                return
+            async with self._lanes[key[0], grant.provider], self._global:
                 await self.refresher.refresh(*key, is_due)
         except TokenkeepError as fault:
             self.journal.record("sweep_left", credential=key[1], code=fault.code)

@@ -39,6 +39,11 @@ class Throttle:
                 del self._failures[next(iter(self._failures))]
             self._failures.setdefault(subject, deque(maxlen=TRIES)).append(self.clock.monotonic())
 
+    def forgive(self, subject: str) -> None:
+        """Take the last one back: it turned out to be no failure."""
+        if failures := self._failures.get(subject):
+            failures.pop()
+
     def forget(self, subject: str) -> None:
         """It got it right: its earlier failures no longer count."""
         self._failures.pop(subject, None)

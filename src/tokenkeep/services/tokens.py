@@ -19,8 +19,9 @@ from tokenkeep.core.errors import (
     Quarantined,
     ReauthorizationRequired,
     RefreshFailing,
+    Unavailable,
 )
-from tokenkeep.core.model import Credential, Grant, State, TokenSet
+from tokenkeep.core.model import Credential, Grant, State
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.policy import Freshness
 from tokenkeep.core.secret import Secret
@@ -28,14 +29,14 @@ from tokenkeep.services.addresses import Addresses
 from tokenkeep.services.flight import Wanted
 from tokenkeep.services.ports import Catalog, Clock, Envelope, Reads
 from tokenkeep.services.refresh import Refresher
-from tokenkeep.services.sealing import open_tokens, open_values
+from tokenkeep.services.sealing import open_access, open_tokens, open_values
 from tokenkeep.services.usage import Usage
 
 REJECTION_GAP_S = 10
 """A token this young that is already rejected will not get better by refreshing again: the fault is elsewhere."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every read, and freezing doubles its cost
 class LiveToken:
     """An access token, and what a node needs to know about it. `expires_at` None: unknown, or it does not end."""
 
@@ -78,7 +79,7 @@ class Tokens:
         now = self.clock.now()
         if _freshness(grant, now, min_ttl) is not Freshness.FRESH:
             grant = await self._better(caller, grant, min_ttl=min_ttl)
-        return self._live(grant, await open_tokens(self.envelope, grant))
+        return _live(grant, *await open_access(self.envelope, grant))
 
     async def refresh(self, caller: Caller, credential_id: str, *, rejected: str, consumer: str = "") -> LiveToken:
         """A token newer than the one a node saw rejected: one refresh for all who report the same one.
@@ -89,7 +90,7 @@ class Tokens:
         grant = self._usable(credential)
         token_set = await open_tokens(self.envelope, grant)
         if protocol.fingerprint(token_set.access_token) != rejected:
-            return self._live(grant, token_set)
+            return _live(grant, token_set.access_token, token_set.token_type, token_set.expires_at)
         if (self.clock.now() - _obtained(grant)).total_seconds() < REJECTION_GAP_S:
             raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
         if token_set.refresh_token is None:
@@ -100,7 +101,7 @@ class Tokens:
         )
         if grant.version == version:
             raise RefreshFailing(retry_after=_retry_after(grant, self.clock.now()))
-        return self._live(grant, await open_tokens(self.envelope, grant))
+        return _live(grant, *await open_access(self.envelope, grant))
 
     async def authorization(self, caller: Caller, credential_id: str, *, consumer: str = "") -> Authorization:
         """Raises as `token` does, and NotFound for a type that does not authenticate HTTP."""
@@ -170,12 +171,14 @@ class Tokens:
     async def _better(self, caller: Caller, grant: Grant, *, min_ttl: int) -> Grant:
         """The grant after a refresh, or the old one while its token still lives."""
         try:
+            if await self._cannot_be_refreshed(grant):
+                return grant
             fresh = await self._refreshed(
                 caller,
                 grant,
                 lambda stored, now: _freshness(stored, now, min_ttl) != Freshness.FRESH and not _waits(stored, now),
             )
-        except RefreshFailing:
+        except (RefreshFailing, Unavailable):
             if _freshness(grant, self.clock.now(), 0) is Freshness.EXPIRED:
                 raise
             return grant
@@ -184,23 +187,18 @@ class Tokens:
             raise RefreshFailing(retry_after=_retry_after(fresh, now))
         return fresh
 
+    async def _cannot_be_refreshed(self, grant: Grant) -> bool:
+        """It lives, and there is nothing to refresh it with: then it is the best there is, and no reason to connect again."""
+        if _freshness(grant, self.clock.now(), 0) is Freshness.EXPIRED:
+            return False
+        return (await open_tokens(self.envelope, grant)).refresh_token is None
+
     async def _refreshed(self, caller: Caller, grant: Grant, wanted: Wanted) -> Grant:
         await self.refresher.refresh(caller.workspace_id, grant.credential_id, wanted)
         credential = await self.reads.credential(caller.workspace_id, grant.credential_id)
         if credential is None:
             raise NotFound()
         return self._usable(credential)
-
-    def _live(self, grant: Grant, token_set: TokenSet) -> LiveToken:
-        granted = grant.scopes_granted
-        return LiveToken(
-            access_token=token_set.access_token,
-            token_type=token_set.token_type,
-            expires_at=token_set.expires_at,
-            scope=granted if granted is not None else grant.scopes_requested,
-            fingerprint=protocol.fingerprint(token_set.access_token),
-            state=grant.standing.state,
-        )
 
     def _connect_again(self, grant: Grant, message: str = "") -> ReauthorizationRequired:
         code = grant.standing.failure.code if grant.standing.failure else "rejected"
@@ -210,6 +208,18 @@ class Tokens:
 
     def _page(self, credential_id: str) -> str:
         return f"{self.public_url}/credentials/{credential_id}"
+
+
+def _live(grant: Grant, access_token: Secret, token_type: str, expires_at: datetime | None) -> LiveToken:
+    granted = grant.scopes_granted
+    return LiveToken(
+        access_token=access_token,
+        token_type=token_type,
+        expires_at=expires_at,
+        scope=granted if granted is not None else grant.scopes_requested,
+        fingerprint=protocol.fingerprint(access_token),
+        state=grant.standing.state,
+    )
 
 
 def _obtained(grant: Grant) -> datetime:

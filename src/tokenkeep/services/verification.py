@@ -71,7 +71,10 @@ class Verification:
         call = self._call_of(type_)
         if call is None:
             return None
-        injected = injection.authorize(type_.injection or injection.BEARER, {}, access_token=access_token)
+        try:
+            injected = injection.authorize(type_.injection or injection.BEARER, {}, access_token=access_token)
+        except InvalidInput:
+            return None  # the call needs more than the token: a name is not worth a consent
         answer = await self._call(call, variables, injected)
         return _account(call, answer) if _problem(call, answer) == "" else None
 
@@ -88,9 +91,6 @@ class Verification:
             provider = self.catalog.provider(type_.provider)
             variables = await self.addresses.variables(credential, provider, values)
             answer = await self._call(call, variables, injected)
-        except InvalidInput as fault:
-            # The call's address needs a field that this credential leaves open.
-            raise NotTestable(fix=" ".join(fault.fields.values()) or fault.message) from None
         except TokenkeepError as fault:
             return Verdict(
                 ok=False, account=None, checked_at=self.clock.now(), problem=fault.code, detail=fault.message
@@ -132,12 +132,13 @@ _DETAILS = {
     "rate_limited": "The service asks for a pause; try again later.",
     "unreachable": "The service could not be reached or did not answer properly.",
     "outbound_refused": "The address is not one this service may call.",
+    "incomplete": "The address of the test call needs a value that this credential leaves open.",
 }
 
 
 def _problem(call: Call, answer: Answer) -> str:
     if answer.status == 0:
-        return "outbound_refused" if answer.fault == "refused" else "unreachable"
+        return {"refused": "outbound_refused", "misconfigured": "incomplete"}.get(answer.fault, "unreachable")
     if answer.status == 401:
         return "wrong_credential"
     if answer.status in {402, 403}:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute
-from starlette.types import Lifespan
+from starlette.types import ASGIApp, Lifespan
 
 from tokenkeep.core.errors import TokenkeepError
 from tokenkeep.web import (
@@ -64,6 +64,20 @@ PAGES: tuple[BaseRoute, ...] = (
 """What people open."""
 
 
+class Application(Starlette):
+    """Starlette within our own outermost layer, which answers the unforeseen itself.
+
+    The framework's layer for that would run outside ours: its answers would lack the security headers, and every
+    request would pay for both.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Front, then token reads, then the framework's handlers and router."""
+        services, config = self.state.services, self.state.config
+        handled = ExceptionMiddleware(self.router, handlers=self.exception_handlers)
+        return Front(nodes.TokensFirst(handled, route=self.state.token_route), services=services, config=config)
+
+
 def build(
     services: Services,
     config: WebConfig,
@@ -73,12 +87,8 @@ def build(
 ) -> Starlette:
     """The ASGI application. `mounts` are further routes, such as the demo provider's."""
     token_route = nodes.token_route(services)
-    app = Starlette(
+    app = Application(
         routes=[token_route, *operations.routes(OPERATIONS), *service.routes, *mounts, *PAGES],
-        middleware=[
-            Middleware(Front, services=services, config=config),
-            Middleware(nodes.TokensFirst, route=token_route),
-        ],
         exception_handlers={TokenkeepError: on_failure, RequestProblem: on_refusal, HTTPException: on_http},
         lifespan=lifespan,
     )
@@ -86,6 +96,7 @@ def build(
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.config = config
+    app.state.token_route = token_route
     app.state.openapi = openapi.document(OPERATIONS, version=config.version, public_url=config.public_url)
     app.state.error_page = pages.error_page
     return app

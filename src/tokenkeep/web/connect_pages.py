@@ -72,7 +72,7 @@ async def invitation_page(request: Request, *, problem: str) -> Response:
     template = "connect.html" if is_open and asked.ready else "connect_over.html"
     status = 200 if is_open else 410
     response = render(request, template, context, status=status, forms=form_targets(asked, config_of(request)))
-    return let_opener_listen(response, asked.session, config_of(request))
+    return let_opener_listen(response, asked.session.opener_origin)
 
 
 def _reason(asked: Invitation) -> str:
@@ -95,12 +95,12 @@ def form_targets(asked: Invitation, config: WebConfig) -> str:
     return " ".join(dict.fromkeys(allowed))
 
 
-def let_opener_listen(response: Response, session: ConnectSession | None, config: WebConfig) -> Response:
-    """Drop our opener policy where another origin opened this window and waits for its message.
+def let_opener_listen(response: Response, opener_origin: str) -> Response:
+    """Drop our opener policy, on redirects too, where a page waits for the message of this window.
 
-    With it the browser would cut the tie to an opener of another origin, and the message could not be sent.
+    Any other value cuts the tie to the opener on the way to the provider, and the message could not be sent.
     """
-    if session is not None and session.opener_origin not in {"", config.origin}:
+    if opener_origin:
         response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
     return response
 
@@ -111,8 +111,10 @@ async def begin(request: Request) -> Response:
     callers.refuse_cross_site(request)
     person = await callers.maybe_person(request)
     secret, popup = request.path_params["secret"], request.query_params.get("window") == "popup"
+    connect = services_of(request).connect
     try:
-        begun = await services_of(request).connect.begin(secret, user=person, popup=popup)
+        opener_origin = (await connect.open(secret)).session.opener_origin
+        begun = await connect.begin(secret, user=person, popup=popup)
     except Unauthenticated:
         return RedirectResponse(f"/login?next={quote(request.url.path, safe='/')}", status_code=303)
     except TokenkeepError as error:
@@ -120,7 +122,7 @@ async def begin(request: Request) -> Response:
     response = RedirectResponse(begun.url, status_code=303, headers={"Cache-Control": "no-store"})
     response.headers["Referrer-Policy"] = "no-referrer"
     keep_cookie(request, response, begun.cookie, begun.nonce, max_age=TEN_MINUTES)
-    return response
+    return let_opener_listen(response, opener_origin)
 
 
 # --- the callback --------------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def sent_on(request: Request, session: ConnectSession | None, known: Mapping[str
     keep_cookie(request, response, RESULT, text, max_age=TEN_MINUTES)
     if cookie and cookie_name(request, cookie) in request.cookies:
         drop_cookie(request, response, cookie)
-    return response
+    return let_opener_listen(response, session.opener_origin if session else "")
 
 
 def returning(return_url: str, known: Mapping[str, Any]) -> str:
@@ -232,10 +234,7 @@ async def result(request: Request) -> Response:
             context["view"] = await services.credentials.get(services.accounts.caller(person), known["credential"])
         except TokenkeepError:
             context["view"] = None  # of another workspace, or gone already: then the page says less
-    response = render(request, "connect_result.html", context, status=200)
-    if context["opener"] not in {"", config.origin}:
-        response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
-    return response
+    return let_opener_listen(render(request, "connect_result.html", context), context["opener"])
 
 
 def remembered(request: Request) -> dict[str, Any] | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from tokenkeep.web.codes import CODES
 from tokenkeep.web.operations import CONSUMER_HEADER, CONSUMER_PATTERN, LONGEST_PART, Operation
-from tokenkeep.web.problems import CODES, MEDIA_TYPE
+from tokenkeep.web.problems import MEDIA_TYPE
 from tokenkeep.web.queries import LONGEST, Query
 
 _SCHEMAS = "#/components/schemas/{name}"
@@ -96,10 +97,11 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": LONGEST_PART}
-    if name == "consumer":
-        schema["pattern"] = CONSUMER_PATTERN
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_PART}
+    described: dict[str, Any] = {"name": name, "in": "path", "required": True, "schema": schema}
+    if name == "consumer":  # OpenAPI knows no path parameter with a slash in it, so its pattern is said in words
+        described |= {"description": "`<kind>/<id>`; the slash may be written `%2F`.", "example": "flow/42"}
+    return described
 
 
 def _query_parameter(query: Query) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def _success(operation: Operation) -> dict[str, Any]:
 
 def problem_codes(operation: Operation) -> list[str]:
     """Every code the operation may answer: those of its shape and those it declares."""
-    codes = ["invalid_input", "wrong_host"]
+    codes = ["invalid_input", "wrong_host", "unavailable"]
     if not operation.public:
         codes.append("key_invalid")
         codes += ["scope_missing"] if operation.scope else []

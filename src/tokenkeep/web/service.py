@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tokenkeep.web.bodies import answer
-from tokenkeep.web.problems import CODES
+from tokenkeep.web.codes import CODES
 from tokenkeep.web.services import config_of, services_of
 
 

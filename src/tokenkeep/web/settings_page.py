@@ -86,6 +86,7 @@ async def client_page(request: Request, *, errors: dict[str, str], entered: dict
         "admin": may_admin(caller),
         "provider": provider,
         "client": view,
+        "redirect_uri": await services.clients.planned_redirect_uri(caller, provider.id),
         "variables": [one for one in provider.variables if one.asked_of == "client"],
         "types": [one for one in services.catalog.types() if one.provider == provider.id and one.oauth],
         "entered": entered if entered is not None else stored_values(view),

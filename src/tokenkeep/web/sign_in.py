@@ -22,7 +22,7 @@ from tokenkeep.web.pages import drop_cookie, error_page, keep_cookie, page_error
 from tokenkeep.web.services import config_of, services_of
 
 LONGEST = 1024
-_OWN_PATH = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?")
+_OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]*")
 """A slash, no second one, then printable ASCII without the backslash."""
 
 

@@ -11,16 +11,20 @@ PostgreSQL session (named statements, advisory session locks, LISTEN), so a tran
 from __future__ import annotations
 
 import os
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.schema import Table
 
-from tokenkeep.core.errors import Misconfigured
+from tokenkeep.core.errors import Misconfigured, Unavailable
 
 BUSY_TIMEOUT_S = 10
 """How long a SQLite statement waits for another process's transaction."""
@@ -57,13 +61,19 @@ class Engines:
             raise Misconfigured("The database URL names no file.", fix="Use sqlite+aiosqlite:////absolute/path.")
         return Path(self.url.database)
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """One transaction that may write, committed at the end of the block."""
-        return self.writer.begin()
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that may write, committed at the end of the block. Raises Unavailable."""
+        with _translated():
+            async with self.writer.begin() as connection:
+                yield connection
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """One transaction that only reads."""
-        return self.reader.connect()
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that only reads. Raises Unavailable."""
+        with _translated():
+            async with self.reader.connect() as connection:
+                yield connection
 
     def upsert(self, table: Table) -> Any:
         """INSERT with ON CONFLICT, which SQLAlchemy spells once per dialect although the SQL is the same."""
@@ -73,6 +83,15 @@ class Engines:
         """Close every connection."""
         await self.writer.dispose()
         await self.reader.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A database that is away, locked, full or read-only, in our own words; a broken constraint stays what it is."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout, OSError) as failure:
+        raise Unavailable from failure
 
 
 def prepare_file(path: Path) -> None:
@@ -110,7 +129,7 @@ def _hook(engine: Engine, *, begin: str) -> None:
 
 
 def _postgresql(url: str, *, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         hide_parameters=True,
         pool_size=pool_size,
@@ -118,3 +137,19 @@ def _postgresql(url: str, *, pool_size: int) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args=_POOLER_SAFE,
     )
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def _failed(context: ExceptionContext) -> None:
+        for failure in (context.sqlalchemy_exception, context.original_exception, context.original_exception.__cause__):
+            _forget_values(failure)
+
+    return engine
+
+
+def _forget_values(failure: BaseException | None) -> None:
+    """The server's DETAIL quotes the row (`Failing row contains …`), which `hide_parameters` does not know of."""
+    if failure is None:
+        return
+    if isinstance(getattr(failure, "detail", None), str):
+        setattr(failure, "detail", None)  # noqa: B010 - the drivers' errors have it, BaseException has not
+    failure.args = tuple(str(part).partition("\nDETAIL")[0] for part in failure.args)

@@ -29,6 +29,7 @@ from tokenkeep.adapters.store.reads import (
     service_key_entry,
 )
 from tokenkeep.adapters.tables import credentials, service_keys
+from tokenkeep.core.errors import Unavailable
 from tokenkeep.core.model import Credential, ServiceKey
 
 TIMEOUT_S = 10.0
@@ -78,12 +79,12 @@ class PostgresqlReads:
         self._cache: Cache[Any] = Cache()
 
     async def service_key(self, key_id: str) -> ServiceKey | None:
-        """None: unknown. Raises ConnectionError when the database cannot be read."""
+        """None: unknown. Raises Unavailable when the database cannot be read."""
         key: ServiceKey | None = await self._ask((None, key_id))
         return key
 
     async def credential(self, workspace_id: str, credential_id: str) -> Credential | None:
-        """None: not in this workspace. Raises ConnectionError when the database cannot be read."""
+        """None: not in this workspace. Raises Unavailable when the database cannot be read."""
         credential: Credential | None = await self._ask((workspace_id, credential_id))
         return credential
 
@@ -211,6 +212,6 @@ def _split(names: Iterable[Name]) -> tuple[list[str], list[str], list[str]]:
 def _unreadable(failure: Exception) -> Exception:
     if not isinstance(failure, _FAILURES):
         return failure
-    unreadable = ConnectionError(f"the database cannot be read: {type(failure).__name__}")
+    unreadable = Unavailable()
     unreadable.__cause__ = failure
     return unreadable

@@ -9,6 +9,7 @@ readers of a WAL wait for nobody.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from tokenkeep.adapters.store.reads import (
     credential_entry,
     service_key_entry,
 )
+from tokenkeep.core.errors import Unavailable
 from tokenkeep.core.model import Credential, ServiceKey
 
 T = TypeVar("T")
@@ -50,11 +52,12 @@ class SqliteReads:
         self._connection: sqlite3.Connection | None = None
         self._data_version = -1
         self._epoch = 0
+        self._asked = False
         self._credentials: Cache[Credential] = Cache()
         self._service_keys: Cache[ServiceKey] = Cache()
 
     async def service_key(self, key_id: str) -> ServiceKey | None:
-        """None: unknown. Raises ConnectionError when the database cannot be read."""
+        """None: unknown. Raises Unavailable when the database cannot be read."""
         try:
             epoch = self._now()
             entry = self._service_keys.get(key_id)
@@ -67,10 +70,10 @@ class SqliteReads:
                 load=lambda: self._load_service_key(key_id),
             )
         except sqlite3.Error as failure:
-            raise self._lost(failure) from failure
+            raise self._lost() from failure
 
     async def credential(self, workspace_id: str, credential_id: str) -> Credential | None:
-        """None: not in this workspace. Raises ConnectionError when the database cannot be read."""
+        """None: not in this workspace. Raises Unavailable when the database cannot be read."""
         name = (workspace_id, credential_id)
         try:
             epoch = self._now()
@@ -84,10 +87,11 @@ class SqliteReads:
                 load=lambda: self._load_credential(workspace_id, credential_id),
             )
         except sqlite3.Error as failure:
-            raise self._lost(failure) from failure
+            raise self._lost() from failure
 
     async def close(self) -> None:
         """Close the connection. A later read would open a new one."""
+        self._asked = False
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -116,7 +120,15 @@ class SqliteReads:
         return credential_entry(_CREDENTIAL.row(raw), epoch=self._epoch) if raw is not None else None
 
     def _now(self) -> int:
-        """The present epoch. Asked before reading: what is read is then at least as new as the epoch says."""
+        """The present epoch. Asked before reading: what is read is then at least as new as the epoch says.
+
+        One question serves all callbacks that the event loop has ready now: each was made ready by something that
+        happened before the question. The mark is taken off by a callback queued before asking, so whatever becomes
+        ready later, such as the next request or the end of a write of our own, asks anew.
+        """
+        if self._asked:
+            return self._epoch
+        asyncio.get_running_loop().call_soon(self._forget)
         if self._connection is None:
             self._connection = self._open()
             self._data_version = -1  # its numbers mean something within one connection only
@@ -124,7 +136,11 @@ class SqliteReads:
         if data_version != self._data_version:
             self._data_version = data_version
             self._epoch += 1
+        self._asked = True
         return self._epoch
+
+    def _forget(self) -> None:
+        self._asked = False
 
     def _one(self, sql: str, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if self._connection is None:
@@ -138,8 +154,9 @@ class SqliteReads:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _lost(self, failure: sqlite3.Error) -> ConnectionError:
+    def _lost(self) -> Unavailable:
+        self._asked = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        return ConnectionError(f"the database cannot be read: {failure}")
+        return Unavailable()

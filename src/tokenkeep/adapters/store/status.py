@@ -18,6 +18,7 @@ from tokenkeep.adapters.store.grant_rows import standing_of
 from tokenkeep.adapters.store.rows import lease_free
 from tokenkeep.adapters.tables import credentials, grants
 from tokenkeep.adapters.tables.columns import UtcTime, clock_now
+from tokenkeep.core.errors import Unavailable
 from tokenkeep.core.model import State
 from tokenkeep.services.ports import Attention, StatusCounts
 
@@ -116,7 +117,7 @@ class Status:
                 standby = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
                 writable = not (await connection.execute(text(standby))).scalar_one()
         if not writable:
-            raise ConnectionError("the database is read-only")
+            raise Unavailable("The database is read-only.")
 
 
 def _attention_of(row: Mapping[Any, Any]) -> Attention:

@@ -1,5 +1,7 @@
 """What the use cases need from the outside, declared by the side that needs it.
 
+Owns: the list. Does not own: how any of it is done.
+
 Each port has one adapter and one fake in `tests/kit`; stores pass one conformance suite. Methods that name a workspace never
 see another one's rows: they answer None, or raise NotFound where they must act.
 """

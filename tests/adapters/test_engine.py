@@ -1,0 +1,101 @@
+"""Engines: the settings that durability asks for, and errors that tell no values."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, insert, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.kit import builders
+from tests.kit.databases import migrated_url
+from tokenkeep.adapters.store import Database
+from tokenkeep.adapters.store.engine import Engines
+from tokenkeep.adapters.tables import members, sign_in_links
+from tokenkeep.core.errors import Unavailable
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[Engines]:
+    async with migrated_url("sqlite", tmp_path) as url:
+        engines = Engines(url)
+        yield engines
+        await engines.close()
+
+
+async def insert_into(engines: Engines, table: Table, rows: list[dict[str, Any]]) -> None:
+    async with engines.write() as connection:
+        await connection.execute(insert(table), rows)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("secure_delete", 1),
+        ("busy_timeout", 10_000),
+        ("trusted_schema", 0),
+    ],
+)
+async def test_every_sqlite_connection_is_set_up(sqlite: Engines, pragma: str, value: object) -> None:
+    for way in (sqlite.read, sqlite.write):
+        async with way() as connection:
+            assert (await connection.execute(text(f"PRAGMA {pragma}"))).scalar() == value
+
+
+async def test_read_then_write_loses_no_update(sqlite: Engines) -> None:
+    other = Engines(str(sqlite.url))
+    async with sqlite.write() as connection:
+        await connection.execute(text("INSERT INTO sign_in_links VALUES ('counter', 0)"))
+
+    async def add_one(engines: Engines) -> None:
+        async with engines.write() as connection:
+            value = (await connection.execute(text("SELECT expires_at FROM sign_in_links"))).scalar_one()
+            await connection.execute(text(f"UPDATE sign_in_links SET expires_at = {value + 1}"))
+
+    await asyncio.gather(*(add_one((sqlite, other)[number % 2]) for number in range(40)))
+    await other.close()
+    async with sqlite.read() as connection:
+        assert (await connection.execute(text("SELECT expires_at FROM sign_in_links"))).scalar_one() == 40
+
+
+async def test_a_writer_does_not_hold_up_readers(sqlite: Engines) -> None:
+    async with sqlite.write() as writer, sqlite.read() as reader:
+        await writer.execute(text("INSERT INTO sign_in_links VALUES ('a', 0)"))
+        assert (await reader.execute(text("SELECT count(*) FROM sign_in_links"))).scalar_one() == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def test_errors_tell_no_values(kind: str, tmp_path: Path) -> None:
+    row = {"digest": "MARKED", "expires_at": builders.NOON}
+    member = {"workspace_id": "MARKED", "user_id": "MARKED", "role": "MARKED", "created_at": builders.NOON}
+    async with migrated_url(kind, tmp_path) as url:
+        engines = Engines(url)
+        for table, rows in ((sign_in_links, [row, row]), (members, [member])):
+            with pytest.raises(DBAPIError) as caught:
+                await insert_into(engines, table, rows)
+            assert "MARKED" not in "".join(traceback.format_exception(caught.value))
+        await engines.close()
+
+
+async def test_naive_times_are_refused(sqlite: Engines) -> None:
+    naive = {"digest": "a", "expires_at": builders.NOON.replace(tzinfo=None)}
+    with pytest.raises(Exception, match="no zone"):
+        await insert_into(sqlite, sign_in_links, [naive])
+
+
+async def test_a_database_whose_file_is_gone_does_not_answer_a_ping(tmp_path: Path) -> None:
+    async with migrated_url("sqlite", tmp_path) as url:
+        database = Database.open(url)
+        await database.status.ping()
+        (tmp_path / "tokenkeep.db").unlink()
+        with pytest.raises(Unavailable):
+            await database.status.ping()
+        await database.close()

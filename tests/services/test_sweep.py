@@ -1,0 +1,170 @@
+"""One pass over what is due: bounded, and never stopped by somebody else's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tests.kit.house import House, make_house
+from tokenkeep.core.model import State
+from tokenkeep.services import sweep as module
+
+
+async def turns(count: int = 300) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def with_due(count: int) -> tuple[House, list[str]]:
+    house = await make_house()
+    ids = await house.connect_many(count)
+    house.expire()
+    house.server.journal.clear()
+    return house, ids
+
+
+async def test_where_nothing_is_due_nobody_is_called():
+    house = await make_house()
+    await house.connect_many(2)
+    swept = await house.cases.sweeper.sweep()
+    await house.tasks.drain(5)
+    assert (swept.due, swept.started) == (0, 0)
+    assert house.wire.refreshed == []
+    assert "swept" not in house.journal.actions
+    assert house.cases.sweeper.last == swept
+
+
+async def test_what_is_due_is_refreshed_once():
+    house, ids = await with_due(5)
+    await house.sweep()
+    await house.sweep()
+    assert len(house.server.refreshes()) == 5
+    assert {house.state(id_) for id_ in ids} == {State.CONNECTED}
+    assert house.journal.facts("swept") == [{"due": 5, "started": 5}]
+
+
+async def test_only_what_is_due_is_refreshed():
+    house = await make_house()
+    first = (await house.connect()).credential.id
+    house.clock.advance(1800)
+    second = (await house.connect()).credential.id
+    house.wait_until(house.grant(first).standing.next_refresh_at)
+    await house.sweep()
+    assert (house.grant(first).version, house.grant(second).version) == (2, 1)
+
+
+async def test_one_sweep_has_a_bounded_number_of_calls_under_way():
+    house, _ = await with_due(20)
+    house.hold_answers()
+    await house.cases.sweeper.sweep()
+    await turns()
+    assert len(house.server.journal) == module.AT_ONCE_PER_LANE
+    await house.cases.sweeper.sweep()
+    await turns()
+    assert len(house.server.journal) == module.AT_ONCE_PER_LANE, "another sweep adds nothing"
+    house.server.gate.set()
+    await house.tasks.drain(20)
+    assert len(house.server.refreshes()) == 20
+
+
+async def test_all_providers_together_are_bounded():
+    house, ids = await with_due(40)
+    for number, id_ in enumerate(ids):  # ten providers, as far as their names go
+        key = house.owner.workspace_id, id_
+        house.database.rows.grants[key] = replace(house.database.rows.grants[key], provider=f"acme-{number % 10}")
+    house.hold_answers()
+    await house.cases.sweeper.sweep()
+    await turns(800)
+    assert len(house.server.journal) == module.AT_ONCE == 32
+    house.server.gate.set()
+    await house.tasks.drain(20)
+
+
+async def test_a_provider_that_hangs_does_not_stop_the_next_sweep_nor_other_providers():
+    house, ids = await with_due(130)
+    hanging, healthy = ids[:120], ids[120:]
+    for id_ in healthy:
+        key = house.owner.workspace_id, id_
+        grant = replace(house.database.rows.grants[key], provider="other")
+        # Last in the queue: everything of the hanging provider is due before.
+        standing = replace(grant.standing, next_refresh_at=house.clock.now())
+        house.database.rows.grants[key] = replace(grant, standing=standing)
+    never, refresh = asyncio.Event(), house.wire.inner.refresh
+    slow = {"rt-%d-1" % number for number in range(1, 121)}
+
+    async def hang(registration, *, refresh_token, scopes):
+        if refresh_token.reveal() in slow:
+            await never.wait()
+        return await refresh(registration, refresh_token=refresh_token, scopes=scopes)
+
+    house.wire.inner.refresh = hang
+    for _ in range(2):
+        await house.cases.sweeper.sweep()
+        await turns(1500)
+    assert {house.grant(id_).version for id_ in healthy} == {2}
+    assert {house.grant(id_).version for id_ in hanging} == {1}
+    await house.dies()
+
+
+async def test_a_refresh_that_fails_does_not_stop_the_others():
+    house, ids = await with_due(3)
+    key = house.owner.workspace_id, ids[0]
+    house.database.rows.grants[key] = replace(house.database.rows.grants[key], sealed=b"spoiled")
+    await house.sweep()
+    assert [house.state(id_) for id_ in ids] == [State.QUARANTINED, State.CONNECTED, State.CONNECTED]
+
+
+async def test_a_database_that_takes_no_claim_is_noted_and_tried_again():
+    house, ids = await with_due(2)
+    house.database.broken.add("grants.claim")
+    await house.sweep()
+    assert house.wire.refreshed == []
+    assert house.journal.actions.count("sweep_left") == 2
+    house.database.broken.clear()
+    await house.sweep()
+    assert {house.grant(id_).version for id_ in ids} == {2}
+
+
+async def test_a_database_that_does_not_answer_is_the_timers_matter():
+    house, _ = await with_due(1)
+
+    async def away(*, limit):
+        raise ConnectionError
+
+    house.database.grants.due = away
+    with pytest.raises(ConnectionError):
+        await house.cases.sweeper.sweep()
+
+
+async def test_a_credential_deleted_between_choosing_and_claiming_is_no_trouble():
+    house, ids = await with_due(1)
+    await house.cases.sweeper.sweep()
+    await house.database.credentials.delete(house.owner.workspace_id, ids[0])
+    await house.tasks.drain(5)
+    assert house.wire.refreshed == []
+
+
+async def test_a_crashed_owners_grant_comes_back_by_itself():
+    house, ids = await with_due(1)
+    lease = await house.database.grants.claim(house.grant(ids[0]), owner="gone", lease_s=90, intent_fingerprint="")
+    assert lease is not None
+    await house.sweep()
+    assert house.wire.refreshed == [], "not while its lease stands"
+    house.clock.advance(91)
+    await house.sweep()
+    assert house.state(ids[0]) is State.CONNECTED
+    assert house.grant(ids[0]).version == 2
+
+
+async def test_a_reader_and_a_sweep_share_one_refresh():
+    house, ids = await with_due(1)
+    house.hold_answers()
+    await house.cases.sweeper.sweep()
+    reader = asyncio.create_task(house.cases.tokens.token(house.node, ids[0]))
+    await turns(100)
+    house.server.gate.set()
+    assert (await reader).access_token.reveal() == "at-1-2"
+    await house.tasks.drain(5)
+    assert len(house.server.refreshes()) == 1
