@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +31,7 @@ TOP = Path(__file__).parents[2]
 FAKE = ("-m", "tests.processes.with_fake_provider")
 PLAIN = ("-m", "tokenkeep")
 PATIENCE_S = 30
+PASSWORD = "canary battery staple"
 
 
 def free_port() -> int:
@@ -141,14 +144,15 @@ class Service:
         headers = {"Authorization": f"Bearer {key}"} if key else {"Origin": self.url}
         return httpx2.Client(base_url=self.url, headers=headers, timeout=30)
 
-    def signed_in(self, link: str = "", password: str = "correct horse battery") -> httpx2.Client:
+    @contextmanager
+    def signed_in(self, link: str = "") -> Iterator[httpx2.Client]:
         """A browser with a session, by way of a fresh one-time link; the first one makes the account."""
-        browser = self.client()
         path = (link or self.command("sign-in-link")).removeprefix(self.url)
-        form = {"email": "ada@example.org", "name": "Ada", "password": password, "repeated": password}
-        answer = browser.post(path, data=form)
-        assert answer.status_code == 303, answer.text
-        return browser
+        form = {"email": "ada@example.org", "name": "Ada", "password": PASSWORD, "repeated": PASSWORD}
+        with self.client() as browser:
+            answer = browser.post(path, data=form)
+            assert answer.status_code == 303, answer.text
+            yield browser
 
     def token(self, key: str, credential_id: str) -> httpx2.Response:
         with self.client(key) as node:
@@ -210,4 +214,3 @@ async def store_connected(
         return Stored(credential.id, key.reveal(), issued["access_token"])
     finally:
         await house.stop()
-

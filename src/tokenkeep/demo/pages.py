@@ -26,6 +26,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
+    "cross-origin-opener-policy": "unsafe-none",  # as at most providers: the window that opened a pop-up stays known
 }
 
 

@@ -185,7 +185,7 @@ class Accounts:
 
 
 def _digest(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
+    return sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def _check_account(*, email: str, name: str, password: Secret) -> None:

@@ -19,7 +19,7 @@ _DENIALS: Final = frozenset({"access_denied", "user_cancelled_login", "user_canc
 
 def check_browser(request: AuthorizationRequest, *, nonce: str, user: UserSession | None) -> None:
     """The browser that began, and the person who began (T20, T21). Raises BrowserMismatch."""
-    if not hmac.compare_digest(request.browser_digest, sha256(nonce.encode()).hexdigest()):
+    if not hmac.compare_digest(request.browser_digest, sha256(nonce.encode(errors="surrogatepass")).hexdigest()):
         raise BrowserMismatch(fix="Open the link in one browser and finish there.")
     if not request.user_id:
         return

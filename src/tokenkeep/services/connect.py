@@ -289,7 +289,7 @@ def _cookie(state_digest: str) -> str:
 
 
 def _digest(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
+    return sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def _verifier_place(request: AuthorizationRequest) -> Place:

@@ -183,7 +183,7 @@ def origin_of(address: str) -> str:
 
 
 def _digest(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
+    return sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def _checked_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
