@@ -18,7 +18,7 @@ from bench.kit.processes import Process, free_port, load, tokenkeep
 from bench.kit.tables import show, verdict
 
 CREDENTIALS, CONNECTIONS = 100, 32
-ROUNDS, ROUND_S = 5, 1.0
+ROUNDS, ROUND_S = 9, 1.0
 RATE, RATE_S = 1000, 3.0
 
 
@@ -40,12 +40,25 @@ def measure(kind: str, service: Process, bare: Process, filled: Filled) -> list[
     for _ in range(ROUNDS):
         for name, side in sides.items():
             rounds[name].append(load(side, asked[name], seconds=ROUND_S, connections=CONNECTIONS))
-    steady = {name: load(side, asked[name], seconds=RATE_S, connections=CONNECTIONS, rate=RATE) for name, side in sides.items()}
+    steady = {
+        name: load(side, asked[name], seconds=RATE_S, connections=CONNECTIONS, rate=RATE)
+        for name, side in sides.items()
+    }
     bare_s, bare_us = (median(each[figure] for each in rounds["bare route"]) for figure in ("per_second", "cpu_us"))
     rows: list[list[object]] = []
     for name in sides:
         per_second, cpu_us = (median(each[figure] for each in rounds[name]) for figure in ("per_second", "cpu_us"))
-        rows.append([name, per_second, per_second / bare_s, cpu_us, bare_us / cpu_us, steady[name]["p50_ms"], steady[name]["p99_ms"]])
+        rows.append(
+            [
+                name,
+                per_second,
+                per_second / bare_s,
+                cpu_us,
+                bare_us / cpu_us,
+                steady[name]["p50_ms"],
+                steady[name]["p99_ms"],
+            ]
+        )
     return rows
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from bench.kit.processes import free_port
 from tests.kit import builders
 from tests.kit.databases import postgres_dsn
+from tokenkeep.adapters.logs import configure_logging
+from tokenkeep.core.model import Grant
 from tokenkeep.core.permissions import system
 from tokenkeep.core.secret import Secret
 from tokenkeep.main import House, open_house
@@ -65,7 +67,8 @@ async def _administer(server: Any, statement: str) -> None:
 
 @asynccontextmanager
 async def opened(environ: dict[str, str]) -> AsyncIterator[House]:
-    """The house of those settings, not ticking."""
+    """The house of those settings, not ticking and not telling."""
+    configure_logging("text", "ERROR")
     house = await open_house(read(environ))
     try:
         await house.cases.accounts.ensure_workspace()
@@ -83,42 +86,40 @@ class Filled:
     key: str
 
 
-async def fill(house: House, *, count: int, expires_in: timedelta, client: str = "client-1", provider: str = "demo") -> Filled:
+async def fill(
+    house: House, *, count: int, expires_in: timedelta, client: str = "client-1", provider: str = "demo"
+) -> Filled:
     """`count` connected credentials whose tokens end in `expires_in`, and a key that reads them."""
     ((workspace_id, _),) = await house.database.accounts.workspaces()
     now = await house.database.grants.now()
+    expires_at, an_hour_ago = now + expires_in, now - timedelta(hours=1)
+    pattern = builders.grant(
+        workspace_id=workspace_id,
+        client=client,
+        provider=provider,
+        connected_at=an_hour_ago,
+        standing=builders.standing(expires_at=expires_at, next_refresh_at=expires_at, last_refresh_at=an_hour_ago),
+        scopes_requested=("notes.read", "notes.write", "profile"),
+        scopes_granted=("notes.read", "notes.write", "profile"),
+    )
     ids = [f"01999999-0000-7000-8000-{number:012d}" for number in range(count)]
     for number, credential_id in enumerate(ids):
-        await _connected(house, workspace_id, credential_id, number=number, at=now, expires_in=expires_in, client=client, provider=provider)
+        await _connected(house, replace(pattern, credential_id=credential_id, grant_id=f"grant-{number}"), number)
     _, key = await house.cases.service_keys.create(system(workspace_id), name="bench", scopes={"tokens:read"})
     return Filled(workspace_id, ids, key.reveal())
 
 
-async def _connected(
-    house: House, workspace_id: str, credential_id: str, *, number: int, at: datetime, expires_in: timedelta, client: str, provider: str
-) -> None:
+async def _connected(house: House, grant: Grant, number: int) -> None:
+    place = {"workspace_id": grant.workspace_id, "credential_id": grant.credential_id, "at": grant.connected_at}
     credential = builders.credential(
-        id=credential_id, workspace_id=workspace_id, type="demoOAuth2", name=f"Credential {number}", created_at=at, updated_at=at
+        id=grant.credential_id, workspace_id=grant.workspace_id, type="demoOAuth2", name=f"Credential {number}"
     )
-    event = builders.event(id=f"created-{number}", workspace_id=workspace_id, credential_id=credential_id, at=at)
-    await house.database.credentials.add(credential, event)
-    expires_at = at + expires_in
-    grant = builders.grant(
-        workspace_id=workspace_id,
-        credential_id=credential_id,
-        grant_id=f"grant-{number}",
-        client=client,
-        provider=provider,
-        connected_at=at - timedelta(hours=1),
-        standing=builders.standing(expires_at=expires_at, next_refresh_at=expires_at, last_refresh_at=at - timedelta(hours=1)),
-        scopes_requested=("notes.read", "notes.write", "profile"),
-        scopes_granted=("notes.read", "notes.write", "profile"),
-    )
+    await house.database.credentials.add(credential, builders.event(id=f"created-{number}", **place))
     tokens = builders.token_set(
         access_token=Secret(f"access-{number}-".ljust(TOKEN_LENGTH, "a")),
         refresh_token=Secret(f"refresh-{number}-".ljust(TOKEN_LENGTH, "r")),
         scope=grant.scopes_granted,
-        expires_at=expires_at,
+        expires_at=grant.standing.expires_at,
     )
     sealed = await seal_tokens(house.cases.tokens.envelope, grant, tokens)
-    await house.database.grants.connect(sealed, replace(event, id=f"connected-{number}", kind="connected"))
+    await house.database.grants.connect(sealed, builders.event(id=f"connected-{number}", kind="connected", **place))

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
             self._received = received
             return
         self._received = b""
-        self._ready(self, received.startswith(b"HTTP/1.1 200"), time.perf_counter() - self._sent_for)
+        self._ready(self, time.perf_counter() - self._sent_for, good=received.startswith(b"HTTP/1.1 200"))
 
 
 class Run:
@@ -79,7 +79,7 @@ class Run:
         self._next = (self._next + 1) % len(self._requests)
         return request
 
-    def _ready(self, connection: Connection, good: bool, latency: float) -> None:
+    def _ready(self, connection: Connection, latency: float, *, good: bool) -> None:
         if self._counting:
             self.answers += 1
             self.refused += not good

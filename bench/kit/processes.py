@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 TOP = Path(__file__).resolve().parents[2]
 CORES = sorted(os.sched_getaffinity(0))
@@ -39,9 +39,11 @@ def environment(**settings: str) -> dict[str, str]:
 class Process:
     """A Python process on the server's core; its output goes to a file beside its data."""
 
-    def __init__(self, *arguments: str, port: int, settings: Mapping[str, str] | None = None, pinned: bool = True) -> None:
+    def __init__(
+        self, *arguments: str, port: int, settings: Mapping[str, str] | None = None, pinned: bool = True
+    ) -> None:
         self.port = port
-        self.log = tempfile.TemporaryFile()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.began = time.perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -95,7 +97,7 @@ class Process:
                 self._process.kill()
             self.log.close()
 
-    def __enter__(self) -> Process:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +109,9 @@ def tokenkeep(settings: Mapping[str, str], **options: Any) -> Process:
     return Process("-m", "tokenkeep", "serve", port=int(settings["TOKENKEEP_PORT"]), settings=settings, **options)
 
 
-def load(server: Process, requests: Sequence[bytes], *, seconds: float, connections: int, rate: float = 0) -> dict[str, float]:
+def load(
+    server: Process, requests: Sequence[bytes], *, seconds: float, connections: int, rate: float = 0
+) -> dict[str, float]:
     """Drive load at the server from another core; adds the server's CPU microseconds per answer."""
     order = {
         "port": server.port,
@@ -125,7 +129,8 @@ def load(server: Process, requests: Sequence[bytes], *, seconds: float, connecti
         stdout=subprocess.PIPE,
         text=True,
     ) as generator:
-        assert generator.stdin and generator.stdout
+        assert generator.stdin
+        assert generator.stdout
         generator.stdin.write(json.dumps(order) + "\n")
         generator.stdin.flush()
         assert generator.stdout.readline() == "counting\n"

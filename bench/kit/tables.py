@@ -16,7 +16,13 @@ def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     print(f"\n{title}\n({machine()})", flush=True)
     for number, row in enumerate(cells):
-        print("  " + "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))))
+        print(
+            "  "
+            + "  ".join(
+                cell.ljust(width) if column == 0 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        )
         if number == 0:
             print("  " + "  ".join("-" * width for width in widths))
     print(flush=True)

@@ -76,9 +76,7 @@ def test_connect_watch_and_fetch(context, page, service):
     key = service.command("keys", "create", "--name", "node", "--scopes", "tokens:read")
     first = service.token(key, credential_id).json()
     with service.client(key) as node:
-        second = node.post(
-            f"/v1/credentials/{credential_id}/token/refresh", json={"rejected": first["fingerprint"]}
-        )
+        second = node.post(f"/v1/credentials/{credential_id}/token/refresh", json={"rejected": first["fingerprint"]})
     # Seconds after it was issued, a rejection is taken for a fault elsewhere; asking for a longer life is not.
     assert second.status_code == 503
     assert second.json()["code"] == "refresh_failing"
@@ -119,7 +117,8 @@ def test_denying_going_back_and_trying_again(page, service):
     page.get_by_role("button", name=re.compile("Ada")).click()
     page.get_by_role("button", name="Deny").click()
     expect(page.get_by_text(re.compile("not granted|not allowed|no access", re.IGNORECASE)).first).to_be_visible()
-    assert "state=" not in page.url and "error=" not in page.url
+    assert "state=" not in page.url
+    assert "error=" not in page.url
     page.go_back()  # whatever the browser shows, nothing breaks and nothing is used twice
     page.goto(f"{service.url}/credentials")
     expect(page.get_by_role("heading", name="Credentials")).to_be_visible()

@@ -8,8 +8,8 @@ import pytest
 
 from tokenkeep.core import errors
 from tokenkeep.core.errors import (
-    InvalidInput,
     InUse,
+    InvalidInput,
     Misconfigured,
     NotFound,
     RefreshFailing,

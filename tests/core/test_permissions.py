@@ -62,7 +62,8 @@ def test_what_is_missing_is_named():
 
 
 @pytest.mark.parametrize(
-    ("limit", "reached"), [(None, True), (frozenset({"credential-1"}), True), (frozenset({"x"}), False), (frozenset(), False)]
+    ("limit", "reached"),
+    [(None, True), (frozenset({"credential-1"}), True), (frozenset({"x"}), False), (frozenset(), False)],
 )
 def test_a_limit_to_named_credentials(limit, reached):
     caller = builders.caller(credential_ids=limit)

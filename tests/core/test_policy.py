@@ -114,7 +114,7 @@ def test_jitter_is_only_ever_earlier_and_within_a_quarter_of_the_life(life, frac
 
 
 def test_a_credentials_fraction_is_its_own_and_always_the_same():
-    assert own_fraction("credential-1") == own_fraction("credential-1") == pytest.approx(0.0916, abs=1)
+    assert own_fraction("credential-1") == own_fraction("credential-1") == pytest.approx(0.14753431422568192)
     found = [own_fraction(f"credential-{number}") for number in range(1000)]
     assert all(0 <= fraction < 1 for fraction in found)
     assert len(set(found)) == 1000
@@ -168,7 +168,7 @@ def test_how_long_the_token_before_is_kept(rotation, days):
 def test_an_owner_stops_itself_before_its_lease_could_end_under_a_call():
     longest_call = 30
     assert policy.SEND_WITHIN_S + longest_call < policy.LEASE_S
-    assert policy.LEASE_S >= 3 * longest_call
+    assert 3 * longest_call <= policy.LEASE_S
 
 
 # --- the breaker ---------------------------------------------------------------------------------------------------------------------

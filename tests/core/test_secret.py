@@ -24,13 +24,13 @@ class Holder:
 @pytest.mark.parametrize(
     "shown",
     [
-        lambda secret: repr(secret),
-        lambda secret: str(secret),
+        repr,
+        str,
         lambda secret: f"{secret}",
         lambda secret: f"{secret!r}",
         lambda secret: f"{secret:>100}",
         lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 - the old way, as logging does it
-        lambda secret: "{}".format(secret),  # noqa: UP032
+        "{}".format,
         lambda secret: repr([secret, {"a": secret}]),
         lambda secret: repr(Holder(secret)),
         lambda secret: str(ValueError(secret)),

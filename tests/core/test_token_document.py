@@ -15,9 +15,7 @@ from tokenkeep.core.model import TokenSet
 from tokenkeep.core.secret import Secret
 
 texts = st.text(alphabet=st.characters(exclude_categories=()), max_size=30)
-moments = st.datetimes(datetime(1990, 1, 1), datetime(2200, 1, 1)).map(
-    lambda moment: moment.replace(tzinfo=UTC)
-)
+moments = st.datetimes(timezones=st.just(UTC)).filter(lambda moment: 1990 <= moment.year <= 2200)
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

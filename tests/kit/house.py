@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -236,9 +236,7 @@ class House:
 def _assembled(parts: Parts, like: House) -> House:
     assert isinstance(parts.tasks, ServiceTasks)
     assert isinstance(parts.entropy, CountedEntropy)
-    return replace(
-        like, parts=parts, cases=assemble(parts, like.place), tasks=parts.tasks, entropy=parts.entropy
-    )
+    return replace(like, parts=parts, cases=assemble(parts, like.place), tasks=parts.tasks, entropy=parts.entropy)
 
 
 async def make_house(
@@ -254,7 +252,9 @@ async def make_house(
     """`provider`: parts of the file that differ; `switches`: how the provider behaves; `further`: other providers."""
     clock = FakeClock()
     server = server or AuthorizationServer(clock=clock.monotonic, **switches)
-    acme = server.provider(**{"id": "acme", "name": "Acme", "base_url": "https://api.provider.test"} | dict(provider or {}))
+    acme = server.provider(
+        **{"id": "acme", "name": "Acme", "base_url": "https://api.provider.test"} | dict(provider or {})
+    )
     oauth = builders.credential_type(scopes=("read", "write"))
     catalog = MemoryCatalog([acme, *further], [oauth, *static_types(), *types])
     wire = SpyWire(_wire(server, clock))
@@ -320,3 +320,12 @@ async def _settle_in(house: House, *, registered: bool) -> None:
     if registered:
         await house.register()
     house.clock.advance(timedelta(minutes=1).total_seconds())
+
+
+async def until(condition: Callable[[], object], turns: int = 5000) -> None:
+    """Let everything else run until it is so. Fails when it never is."""
+    for _ in range(turns):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never happened")

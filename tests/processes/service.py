@@ -43,7 +43,9 @@ def free_port() -> int:
 class Service:
     """One service process and its commands. Everything it keeps lies under `folder`."""
 
-    def __init__(self, folder: Path, *, program: tuple[str, ...] = PLAIN, python: str = sys.executable, **settings: str):
+    def __init__(
+        self, folder: Path, *, program: tuple[str, ...] = PLAIN, python: str = sys.executable, **settings: str
+    ):
         self.folder, self.program, self.python = folder, program, python
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

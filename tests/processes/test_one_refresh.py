@@ -19,7 +19,9 @@ async def asked_at_once(services: list[Service], key: str, credential_id: str) -
     """Every node's answer; nodes take turns among the services."""
     limits = httpx2.Limits(max_connections=NODES)
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, limits=limits, timeout=30) as nodes:
-        paths = [f"{services[number % len(services)].url}/v1/credentials/{credential_id}/token" for number in range(NODES)]
+        paths = [
+            f"{services[number % len(services)].url}/v1/credentials/{credential_id}/token" for number in range(NODES)
+        ]
         return await asyncio.gather(*(nodes.get(path) for path in paths))
 
 

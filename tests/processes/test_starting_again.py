@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import time
@@ -17,7 +16,9 @@ def modes(folder: Path) -> dict[str, str]:
 
 def content(folder: Path) -> dict[str, bytes]:
     """What a start that is refused must leave as it was. SQLite's index of its log is memory, not content."""
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".sqlite3-shm"}
+    return {
+        str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".sqlite3-shm"
+    }
 
 
 def test_everything_is_still_there(service):
@@ -79,7 +80,12 @@ def test_with_another_root_key_it_does_not_start_and_writes_nothing(service, run
     assert service.stop() == 0
     shutil.copy(service.key_file, tmp_path / "right")
     other = tmp_path / "other" / "config" / "root.json"
-    assert service.run("doctor", TOKENKEEP_DATA_DIR=str(tmp_path / "x" / "d"), TOKENKEEP_ROOT_KEY_FILE=str(other)).returncode == 0
+    assert (
+        service.run(
+            "doctor", TOKENKEEP_DATA_DIR=str(tmp_path / "x" / "d"), TOKENKEEP_ROOT_KEY_FILE=str(other)
+        ).returncode
+        == 0
+    )
     service.key_file.write_bytes(other.read_bytes())
     before = content(service.data)
     refused = service.run("serve")
@@ -87,7 +93,7 @@ def test_with_another_root_key_it_does_not_start_and_writes_nothing(service, run
     assert "root key" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert content(service.data) == before
-    os.replace(tmp_path / "right", service.key_file)
+    (tmp_path / "right").replace(service.key_file)
     service.start()
 
 

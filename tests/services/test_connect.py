@@ -421,7 +421,7 @@ async def test_another_account_in_place_of_the_first_is_flagged(switched):
     if switched:
         house.server.switches.account = {"id": "acc-2", "name": "Eve"}
     await house.connect(credential_id=id_)
-    detail = [event.detail for event in house.database.rows.events if event.kind == "reconnected"][0]
+    detail = next(event.detail for event in house.database.rows.events if event.kind == "reconnected")
     assert detail.get("account_switched", False) is switched
 
 

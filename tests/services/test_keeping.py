@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.kit.house import House, make_house
-from tests.services.test_refresh import until
+from tests.kit.house import House, make_house, until
 from tokenkeep.core.model import State
 from tokenkeep.services.sealing import open_tokens
 
@@ -92,6 +91,7 @@ async def test_a_commit_that_reported_an_error_but_happened_is_noticed():
     assert house.spill.shelf == {}
     assert "orphan_shelved" not in house.journal.actions
     assert house.events(id_).count("refreshed") == 1
+    assert house.journal.actions.count("refreshed") == 1
 
 
 async def test_a_key_that_cannot_seal_for_a_while_costs_nothing():

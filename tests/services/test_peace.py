@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -244,6 +245,22 @@ async def test_after_a_while_one_probe_is_let_through():
     assert "breaker_closed" in house.journal.actions
     await house.refresh_now(ids[2])
     assert house.grant(ids[2]).version == 2
+
+
+async def test_while_the_probe_is_under_way_nobody_else_is_let_through():
+    house, ids = await with_three()
+    await down_after_five(house, ids)
+    house.clock.advance(16)
+    house.server.switches.down = False
+    house.hold_answers()
+    probe = asyncio.create_task(house.refresh_now(ids[0]))
+    await house.server.entered.wait()
+    await house.refresh_now(ids[1])
+    assert len(house.server.refreshes()) == 6
+    house.server.gate.set()
+    await probe
+    await house.refresh_now(ids[1])
+    assert len(house.server.refreshes()) == 7
 
 
 @pytest.mark.parametrize("answer", ['{"error": "invalid_grant"}', '{"error": "invalid_client"}'])

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.kit import builders
-from tests.kit.house import House, make_house
+from tests.kit.house import House, make_house, until
 from tokenkeep.core.errors import NotConnected, NotFound, ReauthorizationRequired, RefreshFailing, Unavailable
 from tokenkeep.core.model import FailureKind, Rotation, State
 from tokenkeep.core.protocol import fingerprint
@@ -37,14 +37,6 @@ async def renewed(**switches: object) -> tuple[House, str]:
     return house, id_
 
 
-async def until(condition, turns: int = 5000) -> None:
-    for _ in range(turns):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never happened")
-
-
 # --- one for all -----------------------------------------------------------------------------------------------
 
 
@@ -54,6 +46,18 @@ async def test_two_hundred_readers_of_an_expired_token_cause_one_request():
     tokens = await asyncio.gather(*(house.cases.tokens.token(house.node, id_) for _ in range(200)))
     assert {token.access_token.reveal() for token in tokens} == {"at-1-2"}
     assert len(house.server.refreshes()) == 1
+
+
+@pytest.mark.parametrize(("losses", "served"), [(1, True), (9, False)])
+async def test_two_hundred_readers_of_a_provider_that_loses_its_answers_cause_two_requests(losses, served):
+    """The first one, and the recovery that is at once; after that all of them wait."""
+    house, id_ = await connected(rotation=Rotation.NONE)
+    house.server.switches.loses_answers = losses
+    house.expire()
+    asked = [house.cases.tokens.token(house.node, id_) for _ in range(200)]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert len(house.server.refreshes()) == 2
+    assert sum(isinstance(outcome, RefreshFailing) for outcome in outcomes) == (1 if served else 200)
 
 
 async def test_readers_of_several_tokens_do_not_share_a_flight():
@@ -214,7 +218,9 @@ async def test_where_the_intent_cannot_be_written_the_provider_is_never_called()
 async def test_a_living_token_is_served_while_the_database_takes_no_intent():
     house, id_ = await connected()
     house.database.broken.add("grants.claim")
-    token = await house.cases.tokens.token(house.node, id_, min_ttl=3599)
+    house.clock.advance(3570)
+    token = await house.cases.tokens.token(house.node, id_)
+    assert "refresh_broken" in house.journal.actions
     assert token.access_token.reveal() == "at-1-1"
 
 
@@ -239,11 +245,16 @@ async def test_a_database_that_goes_away_before_the_call_is_not_the_grants_fault
 async def test_a_living_token_is_served_while_the_database_is_away(fault):
     house, id_ = await connected()
 
+    tried = []
+
     async def away(*_, **__):
+        tried.append(1)
         raise fault
 
     house.database.grants.claim = away
-    token = await house.cases.tokens.token(house.node, id_, min_ttl=3599)
+    house.clock.advance(3570)
+    token = await house.cases.tokens.token(house.node, id_)
+    assert tried
     assert token.access_token.reveal() == "at-1-1"
 
 
@@ -396,6 +407,29 @@ async def test_the_trace_of_a_loss_survives_other_failures(then):
     assert house.failure_code(id_) == "lost_response"
 
 
+async def test_the_trace_of_a_loss_survives_a_pause():
+    house, id_ = await renewed()
+    house.wire.instead = [LOST]
+    await house.next_try(id_)
+    client = house.grant(id_).client
+    house.cases.peace._asked_to_wait[client] = house.clock.now() + timedelta(seconds=60)
+    await house.refresh_now(id_)
+    assert len(house.wire.refreshed) == 1
+    assert house.grant(id_).intent_at is not None
+
+
+async def test_where_reuse_revokes_everything_nobody_tries_before_the_planned_time():
+    house, id_ = await renewed(rotation=Rotation.FAMILY)
+    house.wire.instead = [LOST]
+    await house.next_try(id_)
+    for _ in range(3):
+        await house.refresh_now(id_)
+    assert len(house.wire.refreshed) == 1
+    grant = house.grant(id_)
+    assert grant.intent_at is not None
+    assert grant.standing.next_refresh_at == grant.standing.expires_at - timedelta(seconds=30)
+
+
 async def test_the_trace_of_a_loss_survives_a_client_that_is_taken_away():
     house, id_ = await renewed()
     house.wire.instead = [LOST]
@@ -464,9 +498,7 @@ async def test_an_orphan_is_tried_before_a_refusal_is_believed():
         house.envelope, replace(grant, version=2), builders.token_set(refresh_token=Secret("rt-orphan"))
     )
     lease = await house.database.grants.claim(grant, owner="other", lease_s=90, intent_fingerprint="")
-    await house.database.grants.shelve(
-        lease, orphan.sealed, version=2, until=house.clock.now() + timedelta(days=1)
-    )
+    await house.database.grants.shelve(lease, orphan.sealed, version=2, until=house.clock.now() + timedelta(days=1))
     await house.database.grants.settle(lease, grant.standing, None)
     house.wire.instead = [INVALID_GRANT, GRANTED]
     await house.next_try(id_)
@@ -632,9 +664,7 @@ async def test_a_lost_fence_puts_the_result_on_the_orphan_shelf():
 
     async def somebody_claims() -> None:
         house.clock.advance(91)
-        claimed = await house.database.grants.claim(
-            house.grant(id_), owner="other", lease_s=90, intent_fingerprint="x"
-        )
+        claimed = await house.database.grants.claim(house.grant(id_), owner="other", lease_s=90, intent_fingerprint="x")
         assert claimed is not None
         await house.database.grants.settle(claimed, claimed.grant.standing, None, keep_intent=True)
 

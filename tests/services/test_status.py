@@ -118,7 +118,11 @@ def test_reports_are_passed_on_and_only_refreshes_have_latencies():
     pulse.record("refreshed", duration_ms=12.5)
     pulse.record("connected", duration_ms=99.0)
     pulse.record("refreshed")
-    assert journal.records == [("refreshed", {"duration_ms": 12.5}), ("connected", {"duration_ms": 99.0}), ("refreshed", {})]
+    assert journal.records == [
+        ("refreshed", {"duration_ms": 12.5}),
+        ("connected", {"duration_ms": 99.0}),
+        ("refreshed", {}),
+    ]
     assert list(pulse.latencies_ms) == [12.5]
     for number in range(KEPT_LATENCIES + 10):
         pulse.record("refreshed", duration_ms=float(number))

@@ -92,7 +92,7 @@ async def test_a_provider_that_hangs_does_not_stop_the_next_sweep_nor_other_prov
         standing = replace(grant.standing, next_refresh_at=house.clock.now())
         house.database.rows.grants[key] = replace(grant, standing=standing)
     never, refresh = asyncio.Event(), house.wire.inner.refresh
-    slow = {"rt-%d-1" % number for number in range(1, 121)}
+    slow = {f"rt-{number}-1" for number in range(1, 121)}
 
     async def hang(registration, *, refresh_token, scopes):
         if refresh_token.reveal() in slow:

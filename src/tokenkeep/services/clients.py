@@ -28,7 +28,6 @@ from tokenkeep.services.ports import (
 )
 from tokenkeep.services.sealing import client_place, open_client_secret
 
-
 CALLBACK = "/oauth/callback/"
 
 

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from tokenkeep.core import lifecycle, policy, protocol
-from tokenkeep.core.errors import ClientMissing, NotConnected, NotFound, Quarantined, RefreshFailing, TokenkeepError, Unavailable
+from tokenkeep.core.errors import (
+    ClientMissing,
+    NotConnected,
+    NotFound,
+    Quarantined,
+    RefreshFailing,
+    TokenkeepError,
+    Unavailable,
+)
 from tokenkeep.core.judgement import Granted, Refused, judge
 from tokenkeep.core.model import Event, FailureKind, Grant, Rotation, Standing, State, TokenSet
 from tokenkeep.core.secret import Secret
