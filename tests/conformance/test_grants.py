@@ -152,6 +152,14 @@ async def test_hastening_makes_the_client_failed_grants_of_one_client_due(databa
     assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "paused")]
 
 
+async def test_hastening_takes_along_what_was_merely_postponed(database: AnyDatabase) -> None:
+    now = await database.grants.now()
+    for name, minutes in {"soon": 10, "later": 30}.items():
+        await put_grant(database, credential_id=name, due=now + timedelta(minutes=minutes))
+    assert await database.grants.hasten(WORKSPACE, "client-1", within_s=15 * 60) == 1
+    assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "soon")]
+
+
 async def test_releasing_ends_every_lease_and_keeps_the_traces(database: AnyDatabase) -> None:
     grant = await put_grant(database)
     crashed = await claimed(database, grant)

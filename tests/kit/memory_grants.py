@@ -230,17 +230,20 @@ class MemoryGrants:
         self._rows.tell(event)
         return True
 
-    async def hasten(self, workspace_id: str, client: str) -> int:
-        return self._due_now(
-            [
-                grant
-                for grant in self._rows.grants.values()
-                if (grant.workspace_id, grant.client) == (workspace_id, client)
-                and grant.standing.failure is not None
-                and grant.standing.failure.kind is FailureKind.CLIENT
-                and self._free(grant)
-            ]
-        )
+    async def hasten(self, workspace_id: str, client: str, *, within_s: int = 0) -> int:
+        now = self._rows.clock.now()
+
+        def waits(grant: Grant) -> bool:
+            failure, planned = grant.standing.failure, grant.standing.next_refresh_at
+            failed = failure is not None and failure.kind is FailureKind.CLIENT
+            return failed or (planned is not None and now < planned <= now + timedelta(seconds=within_s))
+
+        of_client = [
+            grant
+            for grant in self._rows.grants.values()
+            if (grant.workspace_id, grant.client) == (workspace_id, client) and self._free(grant)
+        ]
+        return self._due_now([grant for grant in of_client if waits(grant)])
 
     async def release_all(self) -> int:
         leased = [grant for grant in self._rows.grants.values() if grant.lease_owner]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 KEY = re.compile(r"tk_[a-z0-9]{8}_[A-Za-z0-9]{43}_[a-z0-9]{6}")
 
@@ -42,8 +43,11 @@ def test_a_sign_in_link_is_the_only_line_printed_and_works_once(service):
 
 def test_the_link_that_the_first_start_prints_works(service):
     service.start()
-    link = re.search(rf"{service.url}/sign-in/\S+", (service.folder / "out").read_text())
-    with service.signed_in(link.group()) as browser:
+    deadline = time.monotonic() + 5  # it greets a moment after it is ready
+    while not (link := re.search(rf"{service.url}/sign-in/\S+\n", (service.folder / "out").read_text())):
+        assert time.monotonic() < deadline, service.said()
+        time.sleep(0.02)
+    with service.signed_in(link.group().strip()) as browser:
         assert browser.get("/").status_code == 200
 
 

@@ -162,6 +162,7 @@ class Accounts:
             raise NotFound()
         if password:
             await self.store.set_password(user.id, await self.passwords.hash(password))
+            await self.store.end_sessions(user.id)  # whoever signed in with the old one is out
         return user
 
     async def _begin(self, user: User, browser: str) -> tuple[UserSession, Secret]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
+from tokenkeep.core import policy
 from tokenkeep.core.errors import ClientMissing, InvalidInput, NotFound
 from tokenkeep.core.injection import check_variable
 from tokenkeep.core.model import Client, ClientAuth, Provider
@@ -95,7 +96,8 @@ class Clients:
             sealed = await self.envelope.seal(secret.reveal().encode(), client_place(client))
             client = replace(client, secret_sealed=sealed)
         await self.store.put(client)
-        hastened = await self.grants.hasten(caller.workspace_id, client.id)
+        waited_s = policy.PROBE_S + 60 if stored and stored.incident_code else 0
+        hastened = await self.grants.hasten(caller.workspace_id, client.id, within_s=waited_s)
         self.journal.record("client_registered", provider=provider_id, actor=caller.actor, hastened=hastened)
         return self._view(client, provider)
 

@@ -46,6 +46,8 @@ from tokenkeep.services.sealing import flow_place
 
 REQUEST_LIFE = timedelta(minutes=10)
 OPEN_REQUESTS: Final = 20
+OPEN_ANONYMOUS_REQUESTS: Final = 1000
+"""Attempts under way at once (T72): by one person, and by browsers that only a program knows, per workspace."""
 COOKIE_PREFIX: Final = "tokenkeep-connect-"
 
 
@@ -187,6 +189,8 @@ class Connect:
             return user.user_id
         if not session.minted_by.startswith("key/"):
             raise Unauthenticated("Sign in to use this link.")
+        if await self.sessions.store.pending_requests(session.workspace_id, "") >= OPEN_ANONYMOUS_REQUESTS:
+            raise Throttled(retry_after=600)
         return ""
 
     async def _request(

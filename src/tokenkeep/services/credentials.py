@@ -183,9 +183,12 @@ class Credentials:
             references = await self.references_store.list(caller.workspace_id, credential_id)
             if references:
                 raise InUse([reference.consumer for reference in references])
+        # The grant first, as it is now: a refresh under way then finds it gone and revokes what it obtained.
+        event = self._event(credential, "disconnected", caller)
+        grant = await self.grants.disconnect(caller.workspace_id, credential_id, event)
         if not await self.store.delete(caller.workspace_id, credential_id):
             raise NotFound()
-        removal = await self._revoke(credential.grant)
+        removal = await self._revoke(grant)
         self.journal.record("credential_deleted", credential=credential_id, actor=caller.actor, revoked=removal.revoked)
         return removal
 

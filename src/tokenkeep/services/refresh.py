@@ -192,7 +192,7 @@ class Refresher:
         if token_set.refresh_token is not None:
             yield token_set.refresh_token
         for orphan in await self.keeping.orphans(lease.grant):
-            if orphan.refresh_token not in {None, token_set.refresh_token} and orphan.refresh_token is not None:
+            if orphan.refresh_token is not None and orphan.refresh_token != token_set.refresh_token:
                 yield orphan.refresh_token
         if _was_uncertain(lease) and registration.provider.rotation is not Rotation.FAMILY:
             previous = await self.keeping.previous(lease.grant)

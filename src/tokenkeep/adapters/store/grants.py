@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, bindparam, delete, literal, select, update
+from sqlalchemy import ColumnElement, Integer, and_, bindparam, delete, literal, or_, select, update
 from sqlalchemy.sql.dml import Update
 
 from tokenkeep.adapters.store.engine import Engines
@@ -205,10 +205,11 @@ class Grants:
         async with self._engines.read() as connection:
             return [(row.version, row.sealed) for row in await connection.execute(statement)]
 
-    async def hasten(self, workspace_id: str, client: str) -> int:
+    async def hasten(self, workspace_id: str, client: str, *, within_s: int = 0) -> int:
         """How many were made due."""
-        failed = and_(grants.c.client == client, grants.c.failure_kind == str(FailureKind.CLIENT))
-        statement = _change(grants.c.workspace_id == workspace_id, failed, lease_free())
+        soon = and_(grants.c.next_refresh_at > clock_now(), grants.c.next_refresh_at <= clock_after(within_s))
+        waiting = or_(grants.c.failure_kind == str(FailureKind.CLIENT), soon)
+        statement = _change(grants.c.workspace_id == workspace_id, grants.c.client == client, waiting, lease_free())
         async with self._engines.write() as connection:
             return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
 

@@ -110,8 +110,10 @@ class GrantStore(Protocol):
     async def restand(self, grant: Grant, standing: Standing, event: Event | None) -> bool:
         """Change the standing of a grant that nobody leases, where version and grant_id still match."""
 
-    async def hasten(self, workspace_id: str, client: str) -> int:
-        """Make every unleased client-failed grant of a client due now: its secret was mended."""
+    async def hasten(self, workspace_id: str, client: str, *, within_s: int = 0) -> int:
+        """Make every unleased client-failed grant of a client due now: its secret was mended.
+
+        Those that come due `within_s` anyway, too: while the client was paused they were merely postponed."""
 
     async def release_all(self) -> int:
         """End every lease: only right where this process is known to be the only one (embedded SQLite, at start)."""
