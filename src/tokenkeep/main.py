@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tokenkeep import __version__
@@ -39,7 +38,7 @@ from tokenkeep.core.errors import KeyRefused
 from tokenkeep.core.permissions import system
 from tokenkeep.demo.provider import DemoProvider
 from tokenkeep.settings import Settings
-from tokenkeep.web.app import build
+from tokenkeep.web.app import Application, build
 from tokenkeep.web.services import Services, WebConfig
 
 USAGE_FLUSH_S, HOUSEKEEPING_S, CATALOG_S, METRICS_S = 5, 300, 2, 10
@@ -248,7 +247,7 @@ def _demo(settings: Settings, clock: SystemClock, entropy: SystemEntropy) -> Dem
     )
 
 
-def application(house: House) -> Starlette:
+def application(house: House) -> Application:
     """The ASGI application over a house."""
     settings, cases = house.settings, house.cases
     services = Services(
@@ -263,10 +262,8 @@ def application(house: House) -> Starlette:
         status=cases.status,
         catalog=house.catalog,
         metrics=house.metrics.render,
-        observe=lambda route, status, _seconds: house.metrics.request(route, status),
-        access=lambda method, path, status, ms, caller: house.access_log.record(
-            method, path, route="", status=status, ms=ms, caller=caller
-        ),
+        observe=house.metrics.request,
+        access=house.access_log.record,
         monotonic=SystemClock().monotonic,
     )
     config = WebConfig(

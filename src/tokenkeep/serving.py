@@ -69,7 +69,7 @@ async def refresh_loop(settings: Settings) -> None:
 
 def _config(settings: Settings, house: House) -> uvicorn.Config:
     return uvicorn.Config(
-        application(house),
+        application(house).front,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

@@ -80,8 +80,10 @@ def _converted(row: dict[str, Any], timed: set[str]) -> dict[str, Any]:
     """SQLite keeps times as microseconds and truths as numbers."""
     for name in timed & {name for name, value in row.items() if value is not None}:
         row[name] = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row[name])
-    return row | ({"active": bool(row["active"])} if "active" in row else {}) | (
-        {"declared": bool(row["declared"])} if "declared" in row else {}
+    return (
+        row
+        | ({"active": bool(row["active"])} if "active" in row else {})
+        | ({"declared": bool(row["declared"])} if "declared" in row else {})
     )
 
 

@@ -164,7 +164,7 @@ async def refreshing(walk: Walk) -> None:
     token = await walk.see(house.cases.tokens.token(house.node, ids[0]))
     await walk.see(house.cases.tokens.authorization(house.node, ids[0]))
     house.clock.advance(60)
-    await walk.see(house.cases.tokens.refresh(house.node, ids[0], rejected=token.fingerprint))
+    await walk.see(house.cases.tokens.refresh(house.node, ids[0], rejected=token.facts.fingerprint))
     house.expire()
     for body, status in (
         ('{"error": "mark-in-a-body", "error_description": "mark-in-a-body"}', 400),

@@ -113,7 +113,7 @@ async def test_what_was_asked_for_and_not_granted_is_told():
     assert outcome.missing_scopes == ("write",)
     view = await house.cases.credentials.get(house.person, outcome.credential_id)
     assert view.missing_scopes == ("write",)
-    assert (await house.cases.tokens.token(house.node, outcome.credential_id)).scope == ("read",)
+    assert (await house.cases.tokens.token(house.node, outcome.credential_id)).facts.scope == ("read",)
 
 
 @pytest.mark.parametrize("status", [0, 401, 403, 500])

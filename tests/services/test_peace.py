@@ -89,7 +89,7 @@ async def test_mending_the_secret_resumes_at_once():
     await house.sweep()
     assert house.state(ids[0]) is State.CONNECTED
     token = await house.cases.tokens.token(house.node, ids[1])
-    assert token.expires_at > house.clock.now(), "a grant that was only postponed is served at once as well"
+    assert token.facts.expires_at > house.clock.now(), "a grant that was only postponed is served at once as well"
 
 
 async def test_a_refusal_of_the_old_secret_does_not_pause_the_new_one():

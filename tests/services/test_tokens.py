@@ -41,9 +41,9 @@ async def test_a_fresh_token_is_served_without_any_call():
     house.server.journal.clear()
     token = await house.cases.tokens.token(house.node, id_)
     assert token.access_token.reveal() == "at-1-1"
-    assert token.scope == ("read", "write")
-    assert token.state is State.CONNECTED
-    assert (token.expires_at - house.clock.now()).total_seconds() == 3600
+    assert token.facts.scope == ("read", "write")
+    assert token.facts.state is State.CONNECTED
+    assert (token.facts.expires_at - house.clock.now()).total_seconds() == 3600
     assert house.server.journal == []
     assert house.wire.refreshed == []
 
@@ -77,7 +77,7 @@ async def test_a_token_whose_end_is_unknown_is_served_as_it_is():
     house, id_ = await connected(omits_expires_in=True)
     house.clock.advance(10**7)
     token = await house.cases.tokens.token(house.node, id_)
-    assert (token.access_token.reveal(), token.expires_at) == ("at-1-1", None)
+    assert (token.access_token.reveal(), token.facts.expires_at) == ("at-1-1", None)
     assert house.wire.refreshed == []
 
 
@@ -87,7 +87,7 @@ async def test_a_transient_failure_serves_the_token_that_still_lives():
     house.server.switches.down = True
     token = await house.cases.tokens.token(house.node, id_)
     assert token.access_token.reveal() == "at-1-1"
-    assert token.state is State.FAILING, "the node may know"
+    assert token.facts.state is State.FAILING, "the node may know"
     for _ in range(20):
         await house.cases.tokens.token(house.node, id_)
     assert len(house.server.refreshes()) == 1, "readers do not hammer a provider that is down"
@@ -110,7 +110,7 @@ async def test_the_scope_is_what_was_asked_for_where_the_provider_does_not_say()
     house = await make_house()
     house.wire.instead = [builders.answer('{"access_token": "at", "refresh_token": "rt", "expires_in": 3600}')]
     id_ = (await house.connect()).credential.id
-    assert (await house.cases.tokens.token(house.node, id_)).scope == ("read", "write")
+    assert (await house.cases.tokens.token(house.node, id_)).facts.scope == ("read", "write")
 
 
 # --- a token that was rejected -------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ async def test_many_who_report_the_same_rejected_token_cause_one_refresh():
     house, id_ = await connected()
     old = await house.cases.tokens.token(house.node, id_)
     house.clock.advance(60)
-    asked = [house.cases.tokens.refresh(house.node, id_, rejected=old.fingerprint) for _ in range(50)]
+    asked = [house.cases.tokens.refresh(house.node, id_, rejected=old.facts.fingerprint) for _ in range(50)]
     tokens = await asyncio.gather(*asked)
     assert {token.access_token.reveal() for token in tokens} == {"at-1-2"}
     assert len(house.server.refreshes()) == 1
@@ -138,13 +138,13 @@ async def test_a_token_rejected_within_seconds_is_not_refreshed_again():
     house, id_ = await connected()
     old = await house.cases.tokens.token(house.node, id_)
     house.clock.advance(60)
-    new = await house.cases.tokens.refresh(house.node, id_, rejected=old.fingerprint)
+    new = await house.cases.tokens.refresh(house.node, id_, rejected=old.facts.fingerprint)
     house.clock.advance(9)
     with pytest.raises(RefreshFailing):
-        await house.cases.tokens.refresh(house.node, id_, rejected=new.fingerprint)
+        await house.cases.tokens.refresh(house.node, id_, rejected=new.facts.fingerprint)
     assert len(house.server.refreshes()) == 1
     house.clock.advance(2)
-    await house.cases.tokens.refresh(house.node, id_, rejected=new.fingerprint)
+    await house.cases.tokens.refresh(house.node, id_, rejected=new.facts.fingerprint)
     assert len(house.server.refreshes()) == 2
 
 
@@ -155,7 +155,7 @@ async def test_a_rejected_token_that_cannot_be_refreshed_just_now():
     house.server.switches.down = True
     for _ in range(3):
         with pytest.raises(RefreshFailing):
-            await house.cases.tokens.refresh(house.node, id_, rejected=old.fingerprint)
+            await house.cases.tokens.refresh(house.node, id_, rejected=old.facts.fingerprint)
     assert len(house.server.refreshes()) == 1
 
 
@@ -166,7 +166,7 @@ async def test_a_rejected_token_without_a_refresh_token_needs_a_person():
     token = await house.cases.tokens.token(house.node, id_)
     house.clock.advance(60)
     with pytest.raises(ReauthorizationRequired) as gone:
-        await house.cases.tokens.refresh(house.node, id_, rejected=token.fingerprint)
+        await house.cases.tokens.refresh(house.node, id_, rejected=token.facts.fingerprint)
     assert f"https://keep.test/credentials/{id_}" in gone.value.fix
 
 
@@ -176,7 +176,7 @@ async def test_a_rejected_token_of_a_withdrawn_consent_needs_a_person():
     house.clock.advance(60)
     house.server.revoke_all()
     with pytest.raises(ReauthorizationRequired):
-        await house.cases.tokens.refresh(house.node, id_, rejected=old.fingerprint)
+        await house.cases.tokens.refresh(house.node, id_, rejected=old.facts.fingerprint)
     assert house.state(id_) is State.REAUTHORIZATION_REQUIRED
 
 
@@ -184,7 +184,7 @@ async def test_where_a_refresh_kills_the_old_token_the_late_reporter_gets_the_ne
     house, id_ = await connected(kills_old_access_token=True)
     old = await house.cases.tokens.token(house.node, id_)
     await house.next_try(id_)
-    token = await house.cases.tokens.refresh(house.node, id_, rejected=old.fingerprint)
+    token = await house.cases.tokens.refresh(house.node, id_, rejected=old.facts.fingerprint)
     assert house.server.consents.is_alive(token.access_token.reveal())
     assert len(house.server.refreshes()) == 1
 
@@ -285,7 +285,7 @@ async def test_the_authorization_of_an_oauth_credential():
     assert {name: value.reveal() for name, value in found.headers.items()} == {"Authorization": "Bearer at-1-1"}
     token = await house.cases.tokens.token(house.node, id_)
     assert (found.query, found.base_url) == ({}, "https://api.provider.test")
-    assert (found.fingerprint, found.expires_at) == (token.fingerprint, token.expires_at)
+    assert (found.fingerprint, found.expires_at) == (token.facts.fingerprint, token.facts.expires_at)
 
 
 async def test_the_authorization_of_an_expired_oauth_credential_is_refreshed():

@@ -19,7 +19,7 @@ from tokenkeep.services.clients import ClientView
 from tokenkeep.services.credentials import CredentialView, Removal
 from tokenkeep.services.ports import CredentialFilter, Page, StatusCounts
 from tokenkeep.services.status import StatusView
-from tokenkeep.services.tokens import Authorization, LiveToken
+from tokenkeep.services.tokens import Authorization, LiveToken, TokenFacts
 from tokenkeep.services.verification import Verdict
 from tokenkeep.web import app
 from tokenkeep.web.services import Services, WebConfig
@@ -32,14 +32,14 @@ URL = "http://localhost:8420"
 
 def live_token(**changes: Any) -> LiveToken:
     defaults = {
-        "access_token": Secret("access-1"),
         "token_type": "Bearer",
         "expires_at": NOON,
         "scope": ("read", "write"),
         "fingerprint": "print-1",
         "state": State.CONNECTED,
     }
-    return LiveToken(**defaults | changes)
+    token = changes.pop("access_token", Secret("access-1"))
+    return LiveToken(token, TokenFacts(**defaults | changes))
 
 
 def view(**changes: Any) -> CredentialView:

@@ -65,10 +65,10 @@ async def test_probes_and_keys_may_come_by_another_name(path: str, headers: dict
 
 EVERYWHERE = {
     "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
 }
 DOCUMENTS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

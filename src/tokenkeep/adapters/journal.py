@@ -13,7 +13,6 @@ import structlog
 
 from tokenkeep.adapters.metrics import Metrics
 
-_QUIET_READS = frozenset({"fresh", "stale", "static"})
 _OUTCOMES = {"refreshed": "refreshed", "reauthorization_required": "reauthorization_required", "refresh_failed": ""}
 """Actions that end a refresh, and the outcome each stands for. Empty: the fact `kind` tells (who can repair it)."""
 _BAD_SIGNS = (
@@ -37,15 +36,7 @@ class LogJournal:
         self._log = structlog.stdlib.get_logger("tokenkeep.journal")
 
     def record(self, action: str, /, **facts: str | float | bool | None) -> None:
-        """One line: a warning where the action's name says that something went wrong, otherwise information.
-
-        A good `token_read` is only counted: there are thousands a second, and the access log has it already.
-        """
-        if action == "token_read":
-            outcome = str(facts.get("outcome"))
-            self._metrics.token_read(outcome)
-            if outcome in _QUIET_READS:
-                return
+        """One line: a warning where the action's name says that something went wrong, otherwise information."""
         self._metrics.event(action)
         self._count(action, facts)
         level = logging.WARNING if any(sign in action for sign in _BAD_SIGNS) else logging.INFO

@@ -29,6 +29,9 @@ PROBE_S = 900
 """A paused client is tried again by one refresh this often, in case its secret was mended at the provider."""
 
 
+_MOMENT = timedelta(microseconds=1)
+
+
 class Freshness(StrEnum):
     """How good an access token is."""
 
@@ -43,15 +46,17 @@ def freshness(standing: Standing, *, obtained_at: datetime, now: datetime, min_t
     A provider whose tokens live no longer than `min_ttl` cannot give that, so a quarter of its life is asked for
     instead; and a token just obtained is as good as the provider's tokens get.
     """
-    if standing.expires_at is None:
+    if standing.expires_at is None or now <= fresh_until(standing.expires_at, obtained_at=obtained_at, min_ttl=min_ttl):
         return Freshness.FRESH
-    left = (standing.expires_at - now).total_seconds()
-    if left <= 0:
-        return Freshness.EXPIRED
-    life = (standing.expires_at - obtained_at).total_seconds()
+    return Freshness.STALE if now < standing.expires_at else Freshness.EXPIRED
+
+
+def fresh_until(expires_at: datetime, *, obtained_at: datetime, min_ttl: int) -> datetime:
+    """The last moment at which `freshness` says fresh. Fixed for a token, so a reader may remember it."""
+    life = (expires_at - obtained_at).total_seconds()
     needed = min_ttl if min_ttl < life else life / 4
-    just_obtained = (now - obtained_at).total_seconds() < min(60, life / 10)
-    return Freshness.FRESH if left >= needed or just_obtained else Freshness.STALE
+    just_obtained = obtained_at + timedelta(seconds=min(60, life / 10)) - _MOMENT
+    return min(max(expires_at - timedelta(seconds=needed), just_obtained), expires_at - _MOMENT)
 
 
 def next_refresh_at(

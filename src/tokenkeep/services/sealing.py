@@ -6,11 +6,9 @@ Does not own: cryptography (`Envelope`).
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from tokenkeep.core import token_document
@@ -21,19 +19,7 @@ from tokenkeep.services.ports import Envelope
 
 def token_place(grant: Grant) -> Place:
     """Of the token set of this generation."""
-    return _token_place(grant.workspace_id, grant.credential_id, grant.grant_id, grant.version)
-
-
-@functools.lru_cache(maxsize=4096)  # asked for at every token read, and a noun takes longer to make than to find
-def _token_place(workspace_id: str, credential_id: str, grant_id: str, version: int) -> Place:
-    return Place(
-        workspace_id=workspace_id,
-        kind="oauth_token",
-        record_id=credential_id,
-        field="token_set",
-        grant_id=grant_id,
-        version=version,
-    )
+    return _of_grant(grant, kind="oauth_token", field="token_set")
 
 
 def previous_place(grant: Grant) -> Place:
@@ -97,11 +83,6 @@ async def seal_tokens(envelope: Envelope, grant: Grant, token_set: TokenSet) -> 
 async def open_tokens(envelope: Envelope, grant: Grant) -> TokenSet:
     """Raises Quarantined."""
     return token_document.load(await envelope.open(grant.sealed, token_place(grant)))
-
-
-async def open_access(envelope: Envelope, grant: Grant) -> tuple[Secret, str, datetime | None]:
-    """The access token, its type and its end. Raises Quarantined."""
-    return token_document.load_access(await envelope.open(grant.sealed, token_place(grant)))
 
 
 async def seal_values(envelope: Envelope, credential: Credential, values: Mapping[str, Any]) -> Credential:

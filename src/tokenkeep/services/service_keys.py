@@ -147,7 +147,7 @@ def _claimed_id(text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _check(*, name: str, scopes: Collection[str], expires_at: datetime | None, now: datetime) -> None:

@@ -6,12 +6,13 @@ Does not own: refreshing (`refresh`), how a credential is put on a request (`cor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from tokenkeep.core import injection, policy, protocol
+from tokenkeep.core import injection, policy, protocol, token_document
 from tokenkeep.core.errors import (
     NotConnected,
     NotFound,
@@ -21,7 +22,7 @@ from tokenkeep.core.errors import (
     RefreshFailing,
     Unavailable,
 )
-from tokenkeep.core.model import Credential, Grant, State
+from tokenkeep.core.model import Credential, Grant, Place, State, TokenSet
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.policy import Freshness
 from tokenkeep.core.secret import Secret
@@ -29,23 +30,47 @@ from tokenkeep.services.addresses import Addresses
 from tokenkeep.services.flight import Wanted
 from tokenkeep.services.ports import Catalog, Clock, Envelope, Reads
 from tokenkeep.services.refresh import Refresher
-from tokenkeep.services.sealing import open_access, open_tokens, open_values
+from tokenkeep.services.sealing import open_tokens, open_values, token_place
 from tokenkeep.services.usage import Usage
 
+REMEMBERED = 10_000
 REJECTION_GAP_S = 10
 """A token this young that is already rejected will not get better by refreshing again: the fault is elsewhere."""
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every read, and freezing doubles its cost
-class LiveToken:
-    """An access token, and what a node needs to know about it. `expires_at` None: unknown, or it does not end."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenFacts:
+    """What a node needs to know about an access token. `expires_at` None: unknown, or it does not end.
 
-    access_token: Secret
+    One object for as long as nothing about it changes, so that whoever renders it may remember the result.
+    """
+
     token_type: str
     expires_at: datetime | None
     scope: tuple[str, ...]
     fingerprint: str
     state: State
+
+
+class LiveToken(NamedTuple):
+    """An access token and its facts."""
+
+    access_token: Secret
+    facts: TokenFacts
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    """What is worked out once about a grant and holds until the grant changes. No secret is among it."""
+
+    grant: Grant
+    place: Place
+    facts: TokenFacts
+    fresh_until: dict[int, float] = field(default_factory=dict)  # min_ttl -> last fresh moment, on the monotonic clock
+
+    def serves(self, grant: Grant | None, monotonic: float, min_ttl: int) -> bool:
+        """Whether this is what is stored now, and its token is fresh."""
+        return self.grant is grant and monotonic <= self.fresh_until.get(min_ttl, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +96,50 @@ class Tokens:
     usage: Usage
     clock: Clock
     public_url: str
+    _known: dict[str, _Known] = field(default_factory=dict)  # credential id -> what is known of its grant
 
     async def token(self, caller: Caller, credential_id: str, *, min_ttl: int = 60, consumer: str = "") -> LiveToken:
         """Raises NotFound, NotOAuth, NotConnected, ReauthorizationRequired, Quarantined, RefreshFailing."""
-        credential = await self._read(caller, credential_id, consumer)
+        caller.need(Scope.TOKENS_READ)
+        caller.reach(credential_id)
+        credential = await self.reads.credential(caller.workspace_id, credential_id)
+        if credential is None:
+            raise NotFound()
+        if consumer:
+            self.usage.credential_used(caller.workspace_id, credential_id, consumer)
+        known = self._known.get(credential_id)
+        if known is None or not known.serves(credential.grant, self.clock.monotonic(), min_ttl):
+            known = await self._know(caller, credential, min_ttl=min_ttl)
+        plain = await self.envelope.open(known.grant.sealed, known.place)
+        return LiveToken(token_document.load_access_token(plain), known.facts)
+
+    async def _know(self, caller: Caller, credential: Credential, *, min_ttl: int) -> _Known:
+        """The grant to serve from, refreshed if it must be, and what a next read need not work out again."""
         grant = self._usable(credential)
-        now = self.clock.now()
-        if _freshness(grant, now, min_ttl) is not Freshness.FRESH:
+        if _freshness(grant, self.clock.now(), min_ttl) is not Freshness.FRESH:
             grant = await self._better(caller, grant, min_ttl=min_ttl)
-        return _live(grant, *await open_access(self.envelope, grant))
+        known = self._known.get(credential.id)
+        if known is None or known.grant is not grant:
+            known = await self._worked_out(grant)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[credential.id] = known
+        if len(known.fresh_until) < 16:  # nodes ask for the same few lives again and again
+            known.fresh_until[min_ttl] = self._fresh_until(grant, min_ttl)
+        return known
+
+    async def _worked_out(self, grant: Grant) -> _Known:
+        place = token_place(grant)
+        token_set = token_document.load(await self.envelope.open(grant.sealed, place))
+        return _Known(grant=grant, place=place, facts=_facts(grant, token_set))
+
+    def _fresh_until(self, grant: Grant, min_ttl: int) -> float:
+        """On the monotonic clock, so that a leap of the wall clock between two reads makes no token look old or young."""
+        expires_at = grant.standing.expires_at
+        if expires_at is None:
+            return math.inf
+        until = policy.fresh_until(expires_at, obtained_at=_obtained(grant), min_ttl=min_ttl)
+        return self.clock.monotonic() + (until - self.clock.now()).total_seconds()
 
     async def refresh(self, caller: Caller, credential_id: str, *, rejected: str, consumer: str = "") -> LiveToken:
         """A token newer than the one a node saw rejected: one refresh for all who report the same one.
@@ -90,7 +150,7 @@ class Tokens:
         grant = self._usable(credential)
         token_set = await open_tokens(self.envelope, grant)
         if protocol.fingerprint(token_set.access_token) != rejected:
-            return _live(grant, token_set.access_token, token_set.token_type, token_set.expires_at)
+            return _live(grant, token_set)
         if (self.clock.now() - _obtained(grant)).total_seconds() < REJECTION_GAP_S:
             raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
         if token_set.refresh_token is None:
@@ -101,7 +161,7 @@ class Tokens:
         )
         if grant.version == version:
             raise RefreshFailing(retry_after=_retry_after(grant, self.clock.now()))
-        return _live(grant, *await open_access(self.envelope, grant))
+        return _live(grant, await open_tokens(self.envelope, grant))
 
     async def authorization(self, caller: Caller, credential_id: str, *, consumer: str = "") -> Authorization:
         """Raises as `token` does, and NotFound for a type that does not authenticate HTTP."""
@@ -120,8 +180,8 @@ class Tokens:
             headers={name: Secret(text) for name, text in injected.headers.items()},
             query={name: Secret(text) for name, text in injected.query.items()},
             base_url=await self.addresses.base_url(credential, type_, values),
-            expires_at=live.expires_at if live else None,
-            fingerprint=live.fingerprint if live else "",
+            expires_at=live.facts.expires_at if live else None,
+            fingerprint=live.facts.fingerprint if live else "",
         )
 
     async def values(self, caller: Caller, credential_id: str, *, consumer: str = "") -> tuple[str, Mapping[str, Any]]:
@@ -135,14 +195,15 @@ class Tokens:
 
     async def _token_values(self, caller: Caller, credential: Credential) -> dict[str, Any]:
         live = await self.token(caller, credential.id)
+        facts = live.facts
         current = await self._read(caller, credential.id, "")
         extra = (await open_tokens(self.envelope, current.grant)).extra if current.grant else {}
         return {
             **extra,
             "access_token": live.access_token.reveal(),
-            "token_type": live.token_type,
-            "expires_at": live.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if live.expires_at else None,
-            "scope": " ".join(live.scope),
+            "token_type": facts.token_type,
+            "expires_at": facts.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if facts.expires_at else None,
+            "scope": " ".join(facts.scope),
         }
 
     async def _read(self, caller: Caller, credential_id: str, consumer: str) -> Credential:
@@ -210,16 +271,19 @@ class Tokens:
         return f"{self.public_url}/credentials/{credential_id}"
 
 
-def _live(grant: Grant, access_token: Secret, token_type: str, expires_at: datetime | None) -> LiveToken:
+def _facts(grant: Grant, token_set: TokenSet) -> TokenFacts:
     granted = grant.scopes_granted
-    return LiveToken(
-        access_token=access_token,
-        token_type=token_type,
-        expires_at=expires_at,
+    return TokenFacts(
+        token_type=token_set.token_type,
+        expires_at=token_set.expires_at,
         scope=granted if granted is not None else grant.scopes_requested,
-        fingerprint=protocol.fingerprint(access_token),
+        fingerprint=protocol.fingerprint(token_set.access_token),
         state=grant.standing.state,
     )
+
+
+def _live(grant: Grant, token_set: TokenSet) -> LiveToken:
+    return LiveToken(token_set.access_token, _facts(grant, token_set))
 
 
 def _obtained(grant: Grant) -> datetime:

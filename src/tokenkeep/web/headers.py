@@ -7,10 +7,13 @@ Does not own: policies of single pages (`pages` sends its own, which stand).
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import Protocol
 from urllib.parse import urlsplit
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.web import observe
@@ -32,32 +35,67 @@ _SECURITY = {
     b"permissions-policy": b"camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     b"cache-control": b"no-store",
 }
-PROGRAM_HEADERS = tuple(
-    (name, _SECURITY[name]) for name in (b"cache-control", b"x-content-type-options", b"content-security-policy")
-)
+PROGRAM_HEADERS = tuple((name, _SECURITY[name]) for name in (b"cache-control", b"x-content-type-options"))
 """What a token read says: programs ask for it, so what only steers documents is left out. Servers check and write each
-header one by one, and five more would cost a tenth of the read."""
+header one by one, and six more would cost a tenth of the read."""
 _STRICT_TRANSPORT = b"max-age=31536000; includeSubDomains"
+
+
+class First(Protocol):
+    """What is served before anything else is looked at, because it is asked for the most."""
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether this is such a request, by a program with a key; it is then ready to be answered."""
+
+    @property
+    def answer(self) -> ASGIApp:
+        """Answers with complete headers. Raises for everything else, having sent nothing."""
+
+    def refusal(self, scope: Scope, error: Exception) -> Response | None:
+        """What to say of an error. None: it was not foreseen."""
 
 
 class Front:
     """Outermost of all. Pure ASGI: a BaseHTTPMiddleware costs more than everything else together."""
 
-    def __init__(self, app: ASGIApp, *, services: Services, config: WebConfig) -> None:
-        self._app = app
+    def __init__(self, app: Starlette, inner: ASGIApp, *, first: First, services: Services, config: WebConfig) -> None:
+        self._application = app
+        self._app = inner
+        self._first, self._answer = first, first.answer
         self._services = services
         self._demo = config.demo
         self._hosts = _host_names(config)
-        self._transport = [(b"strict-transport-security", _STRICT_TRANSPORT)] if config.https else []
-        self._security = [*_SECURITY.items(), *self._transport]
+        self._security = [*_SECURITY.items(), *transport_headers(config)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["app"] = self._application
+        began = self._services.monotonic()
+        if not self._first.takes(scope):
+            await self._guard(self._serve, scope, receive, send, began=began)
+            return
+        try:
+            await self._answer(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - what was not foreseen is answered as everywhere
+            await self._guard(self._refusing(error), scope, receive, send, began=began)
+            return
+        observe.note(self._services, scope, status=200, began=began)
+
+    def _refusing(self, error: Exception) -> ASGIApp:
+        async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+            response = self._first.refusal(scope, error)
+            if response is None:
+                raise error
+            await response(scope, receive, send)
+
+        return refuse
+
+    async def _guard(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, began: float) -> None:
+        """Add headers, answer what nobody foresaw, and record the request."""
         status = 0
-        started = self._services.monotonic()
 
         async def hardened(message: Message) -> None:
             nonlocal status
@@ -67,14 +105,14 @@ class Front:
             await send(message)
 
         try:
-            await self._serve(scope, receive, hardened)
+            await app(scope, receive, hardened)
         except Exception as error:
             observe.note_fault(scope, error)
             if status:  # too late for another answer; the server cuts the connection
                 raise
             await problem("internal")(scope, receive, hardened)
         finally:
-            observe.note(self._services, scope, status=status, seconds=self._services.monotonic() - started)
+            observe.note(self._services, scope, status=status, began=began)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope)
@@ -106,10 +144,13 @@ class Front:
 
     def _harden(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """What the answer itself says stands; the rest is added."""
-        if headers and headers[-1] is PROGRAM_HEADERS[-1]:
-            return headers + self._transport
         said = {name for name, _ in headers}
         return [*headers, *[pair for pair in self._security if pair[0] not in said]]
+
+
+def transport_headers(config: WebConfig) -> list[tuple[bytes, bytes]]:
+    """What is added over https only (RFC 6797)."""
+    return [(b"strict-transport-security", _STRICT_TRANSPORT)] if config.https else []
 
 
 def _host_names(config: WebConfig) -> frozenset[bytes]:

@@ -6,6 +6,7 @@ Owns: the four answers that release secrets. Does not own: when a token is refre
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -17,14 +18,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
-from tokenkeep.core.errors import TokenkeepError
+from tokenkeep.core.errors import NotFound, TokenkeepError
 from tokenkeep.core.model import State
 from tokenkeep.core.permissions import Scope
-from tokenkeep.services.tokens import LiveToken
+from tokenkeep.services.tokens import LiveToken, TokenFacts
 from tokenkeep.web.bodies import Accepted, answer, instant
 from tokenkeep.web.callers import CALLER_KEY, caller
 from tokenkeep.web.headers import PROGRAM_HEADERS
-from tokenkeep.web.operations import Call, Operation, consumer_name, refuse_strange_parts
+from tokenkeep.web.operations import LONGEST_PART, Call, Operation, consumer_name
 from tokenkeep.web.problems import RequestProblem, failure, refused
 from tokenkeep.web.queries import Query, read_query
 from tokenkeep.web.services import Services
@@ -41,6 +42,9 @@ MIN_TTL = Query(
 
 _TOKEN_HEADERS = ((b"content-type", b"application/json"), *PROGRAM_HEADERS)
 _NO_STORE = {"Cache-Control": "no-store"}
+_BEFORE, _AFTER = TOKEN_PATH.split("{credential_id}")
+_REMEMBERED = 10_000
+_rendered: dict[TokenFacts, bytes] = {}  # by identity: facts are one object as long as they hold
 _RELEASE_PROBLEMS = ("not_connected", "reauthorization_required", "client_missing", "undecryptable", "refresh_failing")
 
 
@@ -80,52 +84,61 @@ class ValuesAnswer(msgspec.Struct):
 
 def token_octets(token: LiveToken) -> bytes:
     """The token answer as JSON. By hand and not by Struct: this is the route that everything waits for."""
-    expires_at = token.expires_at
-    return orjson.dumps(
-        {
-            "access_token": token.access_token.reveal(),
-            "token_type": token.token_type,
-            "expires_at": expires_at,
-            "scope": " ".join(token.scope),
-            "fingerprint": token.fingerprint,
-            "state": token.state,
-        },
-        option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS,
-    )
+    facts = token.facts
+    rest = _rendered.get(facts)
+    if rest is None:
+        rest = _render(facts)
+    return b'{"access_token":' + orjson.dumps(token.access_token.reveal()) + rest
+
+
+def _render(facts: TokenFacts) -> bytes:
+    """All of the answer but the token itself, remembered as long as nothing about the token changes."""
+    document = {
+        "token_type": facts.token_type,
+        "expires_at": facts.expires_at,
+        "scope": " ".join(facts.scope),
+        "fingerprint": facts.fingerprint,
+        "state": facts.state.value,
+    }
+    rest = b"," + orjson.dumps(document, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS)[1:]
+    if len(_rendered) >= _REMEMBERED:
+        _rendered.clear()
+    _rendered[facts] = rest
+    return rest
 
 
 class TokenRead:
     """`GET /v1/credentials/{id}/token` as a bare ASGI application.
 
-    The framework's own request, response and error wrapping would cost as much as the work itself. Failures still
-    rise to the application's exception handlers.
+    The framework's own matching, wrapping and error handling would cost as much as the work itself. Failures rise to
+    whoever calls.
     """
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, *, more_headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        self._keys, self._tokens = services.service_keys, services.tokens
+        self._headers = (*_TOKEN_HEADERS, *more_headers)
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Answer one token."""
-        key = consumer = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                key = value.decode("latin-1")
-            elif name == b"x-tokenkeep-consumer":
-                consumer = value
-        if key is not None and key[:7].lower() == "bearer ":
-            who = await self._services.service_keys.authenticate(key[7:].strip())
+        headers = dict(scope["headers"])
+        key, consumer = headers.get(b"authorization", b""), headers.get(b"x-tokenkeep-consumer")
+        if key[:7].lower() == b"bearer ":
+            who = await self._keys.authenticate(key[7:].strip().decode("latin-1"))
             scope[CALLER_KEY] = who.actor
         else:
             who = await caller(Request(scope, receive))
-        refuse_strange_parts(scope["path_params"])
-        token = await self._services.tokens.token(
+        credential_id: str = scope["path_params"]["credential_id"]
+        if len(credential_id) > LONGEST_PART or "\x00" in credential_id:
+            raise NotFound
+        token = await self._tokens.token(
             who,
-            scope["path_params"]["credential_id"],
+            credential_id,
             min_ttl=_min_ttl(scope["query_string"]),
             consumer="" if consumer is None else _consumer(consumer),
         )
         body = token_octets(token)
-        await send({"type": "http.response.start", "status": 200, "headers": _token_headers(len(body))})
+        start = [(b"content-length", b"%d" % len(body)), *self._headers]
+        await send({"type": "http.response.start", "status": 200, "headers": start})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -140,51 +153,36 @@ def _consumer(header: bytes) -> str:
     return consumer_name(header.decode("latin-1"))
 
 
-def _token_headers(length: int) -> list[tuple[bytes, bytes]]:
-    return [(b"content-length", b"%d" % length), *_TOKEN_HEADERS]
-
-
-def token_route(services: Services) -> Route:
+def token_route(services: Services, *, more_headers: Sequence[tuple[bytes, bytes]] = ()) -> Route:
     """Where the table has the token read, for wrong methods and for whoever walks the table."""
-    return Route(TOKEN_PATH, TokenRead(services), methods=["GET"], name="read_token")
+    return Route(TOKEN_PATH, TokenRead(services, more_headers=more_headers), methods=["GET"], name="read_token")
 
 
 class TokensFirst:
-    """Answers token reads before the framework tries any route; everything else passes on.
+    """Token reads by programs, before the framework tries any route. What is refused is told exactly as elsewhere."""
 
-    Matching, wrapping and error handling of the framework take a fifth of the time of such a read. What is refused
-    is told exactly as elsewhere.
-    """
-
-    def __init__(self, app: ASGIApp, *, route: Route) -> None:
-        self._app = app
+    def __init__(self, route: Route) -> None:
         self._route = route
-        self._before, self._after = TOKEN_PATH.split("{credential_id}")
+        self.answer: ASGIApp = route.app
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        credential_id = self._asked_for(scope)
-        if not credential_id:
-            await self._app(scope, receive, send)
-            return
+    def takes(self, scope: Connection) -> bool:
+        """With a key and no cookie: nothing in the answer depends on the Host then. The rest goes the usual way."""
+        path: str = scope["path"]
+        if not (path.endswith(_AFTER) and path.startswith(_BEFORE) and scope["method"] == "GET"):
+            return False
+        credential_id = path[len(_BEFORE) : -len(_AFTER)]
+        names = [name for name, _ in scope["headers"]]
+        if not credential_id or "/" in credential_id or b"authorization" not in names or b"cookie" in names:
+            return False
         scope["route"] = self._route
         scope["path_params"] = {"credential_id": credential_id}
-        try:
-            await self._route.app(scope, receive, send)
-        except TokenkeepError as error:
-            await failure(Request(scope), error)(scope, receive, send)
-        except RequestProblem as refusal:
-            await refused(refusal)(scope, receive, send)
+        return True
 
-    def _asked_for(self, scope: Connection) -> str:
-        """The credential whose token is asked for; empty for any other request."""
-        if scope["type"] != "http" or scope["method"] != "GET":
-            return ""
-        path: str = scope["path"]
-        if not (path.startswith(self._before) and path.endswith(self._after)):
-            return ""
-        credential_id = path[len(self._before) : -len(self._after)]
-        return "" if "/" in credential_id else credential_id
+    def refusal(self, scope: Connection, error: Exception) -> Response | None:
+        """None: not foreseen."""
+        if isinstance(error, TokenkeepError):
+            return failure(Request(scope), error)
+        return refused(error) if isinstance(error, RequestProblem) else None
 
 
 async def refresh_token(call: Call) -> Response:

@@ -42,10 +42,10 @@ def shown_path(scope: Scope) -> str:
     return path if path.isascii() and path.isprintable() else quote(path, safe="/{}:")
 
 
-def note(services: Services, scope: Scope, *, status: int, seconds: float) -> None:
+def note(services: Services, scope: Scope, *, status: int, began: float) -> None:
     """Record one answered request."""
-    services.observe(route_of(scope), status, seconds)
-    services.access(scope["method"], shown_path(scope), status, seconds * 1000, scope.get(CALLER_KEY, ""))
+    services.observe(route_of(scope), status)
+    services.access(scope["method"], shown_path(scope), status, began, scope.get(CALLER_KEY, ""))
 
 
 def note_fault(scope: Scope, error: Exception) -> None:

@@ -41,8 +41,8 @@ class Services:
     status: Status
     catalog: Catalog
     metrics: Callable[[], bytes]  # the Prometheus text
-    observe: Callable[[str, int, float], None]  # route template, status, seconds
-    access: Callable[[str, str, int, float, str], None]  # method, path without query, status, milliseconds, caller
+    observe: Callable[[str, int], None]  # route template, status
+    access: Callable[[str, str, int, float, str], None]  # method, path without query, status, when it began, caller
     monotonic: Callable[[], float]  # seconds; only differences mean anything
 
 
