@@ -70,7 +70,7 @@ def lay(connection: Connection, frozen: Path) -> None:
             if table.name == "alembic_version":
                 continue
             timed = {column.name for column in table.columns if isinstance(column.type, TIMESTAMP)}
-            rows = [_converted(dict(row), timed) for row in source.execute(f"SELECT * FROM {table.name}")]  # noqa: S608
+            rows = [_converted(dict(row), timed) for row in source.execute(f"SELECT * FROM {table.name}")]
             if rows:
                 connection.execute(table.delete())
                 connection.execute(table.insert(), rows)
