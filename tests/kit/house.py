@@ -39,8 +39,8 @@ from tokenkeep.core.model import (
 )
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.secret import Secret
-from tokenkeep.services.connect import Begun, Outcome
 from tokenkeep.services.credentials import CredentialView
+from tokenkeep.services.invitation import Begun, Outcome
 from tokenkeep.services.ports import TokenEndpoint
 
 PUBLIC_URL = "https://keep.test"

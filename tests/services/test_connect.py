@@ -24,7 +24,7 @@ from tokenkeep.core.errors import (
 )
 from tokenkeep.core.model import Account, FieldKind, Injection, SessionState, State
 from tokenkeep.core.permissions import Scope
-from tokenkeep.services.connect import Begun
+from tokenkeep.services.invitation import Begun
 
 
 async def begun(house: House, **asked: object) -> tuple[str, Begun]:

@@ -17,9 +17,9 @@ from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.clients import ClientView
 from tokenkeep.services.credentials import CredentialView, Removal
+from tokenkeep.services.live_token import Authorization, LiveToken, TokenFacts
 from tokenkeep.services.ports import CredentialFilter, Page, StatusCounts
 from tokenkeep.services.status import StatusView
-from tokenkeep.services.tokens import Authorization, LiveToken, TokenFacts
 from tokenkeep.services.verification import Verdict
 from tokenkeep.web import app
 from tokenkeep.web.services import Services, WebConfig

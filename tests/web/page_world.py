@@ -20,8 +20,8 @@ from tokenkeep.core.permissions import ROLES, Caller
 from tokenkeep.core.policy import Breaker
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.clients import ClientView
-from tokenkeep.services.connect import Begun, Invitation, Outcome
 from tokenkeep.services.credentials import CredentialView, Removal
+from tokenkeep.services.invitation import Begun, Invitation, Outcome
 from tokenkeep.services.ports import Attention, Page, StatusCounts
 from tokenkeep.services.status import StatusView
 from tokenkeep.services.sweep import Sweep

@@ -26,12 +26,10 @@ from tokenkeep.core.errors import (
 from tokenkeep.core.injection import expand
 from tokenkeep.core.judgement import Granted, judge
 from tokenkeep.core.model import (
-    Account,
     AuthorizationRequest,
     ConnectSession,
     CredentialType,
     Place,
-    Provider,
     SessionState,
     UserSession,
 )
@@ -41,6 +39,7 @@ from tokenkeep.services.accounts import Accounts
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.connect_sessions import OPEN_STATES, ConnectSessions
 from tokenkeep.services.granting import Granting
+from tokenkeep.services.invitation import Begun, Invitation, Outcome
 from tokenkeep.services.ports import Envelope, Registration, TokenEndpoint
 from tokenkeep.services.sealing import flow_place
 
@@ -49,40 +48,6 @@ OPEN_REQUESTS: Final = 20
 OPEN_ANONYMOUS_REQUESTS: Final = 1000
 """Attempts under way at once (T72): by one person, and by browsers that only a program knows, per workspace."""
 COOKIE_PREFIX: Final = "tokenkeep-connect-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invitation:
-    """What the page before the button shows."""
-
-    session: ConnectSession
-    type: CredentialType
-    provider: Provider
-    workspace_name: str
-    scopes: tuple[str, ...]
-    reconnects: str  # name of the credential; empty: a new one
-    ready: bool  # False: no client is registered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
-    """Where to send the browser, and what to leave in it."""
-
-    url: str
-    cookie: str
-    nonce: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a connection came out."""
-
-    session: ConnectSession
-    credential_id: str
-    code: str  # for the program that minted the link; empty unless it has to confirm
-    account: Account | None
-    missing_scopes: tuple[str, ...]
-    cookie: str
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from tokenkeep.core import injection, policy, protocol, token_document
 from tokenkeep.core.errors import (
@@ -22,12 +22,13 @@ from tokenkeep.core.errors import (
     RefreshFailing,
     Unavailable,
 )
-from tokenkeep.core.model import Credential, Grant, Place, State, TokenSet
+from tokenkeep.core.model import Credential, Grant, State, TokenSet
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.policy import Freshness
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.addresses import Addresses
 from tokenkeep.services.flight import Wanted
+from tokenkeep.services.live_token import Authorization, Known, LiveToken, TokenFacts
 from tokenkeep.services.ports import Catalog, Clock, Envelope, Reads
 from tokenkeep.services.refresh import Refresher
 from tokenkeep.services.sealing import open_tokens, open_values, token_place
@@ -36,52 +37,6 @@ from tokenkeep.services.usage import Usage
 REMEMBERED = 10_000
 REJECTION_GAP_S = 10
 """A token this young that is already rejected will not get better by refreshing again: the fault is elsewhere."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TokenFacts:
-    """What a node needs to know about an access token. `expires_at` None: unknown, or it does not end.
-
-    One object for as long as nothing about it changes, so that whoever renders it may remember the result.
-    """
-
-    token_type: str
-    expires_at: datetime | None
-    scope: tuple[str, ...]
-    fingerprint: str
-    state: State
-
-
-class LiveToken(NamedTuple):
-    """An access token and its facts."""
-
-    access_token: Secret
-    facts: TokenFacts
-
-
-@dataclass(slots=True, kw_only=True)
-class _Known:
-    """What is worked out once about a grant and holds until the grant changes. No secret is among it."""
-
-    grant: Grant
-    place: Place
-    facts: TokenFacts
-    fresh_until: dict[int, float] = field(default_factory=dict)  # min_ttl -> last fresh moment, on the monotonic clock
-
-    def serves(self, grant: Grant | None, monotonic: float, min_ttl: int) -> bool:
-        """Whether this is what is stored now, and its token is fresh."""
-        return self.grant is grant and monotonic <= self.fresh_until.get(min_ttl, 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorization:
-    """What to put on a request."""
-
-    headers: Mapping[str, Secret]
-    query: Mapping[str, Secret]
-    base_url: str
-    expires_at: datetime | None
-    fingerprint: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +51,7 @@ class Tokens:
     usage: Usage
     clock: Clock
     public_url: str
-    _known: dict[str, _Known] = field(default_factory=dict)  # credential id -> what is known of its grant
+    _known: dict[str, Known] = field(default_factory=dict)  # credential id -> what is known of its grant
 
     async def token(self, caller: Caller, credential_id: str, *, min_ttl: int = 60, consumer: str = "") -> LiveToken:
         """Raises NotFound, NotOAuth, NotConnected, ReauthorizationRequired, Quarantined, RefreshFailing."""
@@ -113,7 +68,7 @@ class Tokens:
         plain = await self.envelope.open(known.grant.sealed, known.place)
         return LiveToken(token_document.load_access_token(plain), known.facts)
 
-    async def _know(self, caller: Caller, credential: Credential, *, min_ttl: int) -> _Known:
+    async def _know(self, caller: Caller, credential: Credential, *, min_ttl: int) -> Known:
         """The grant to serve from, refreshed if it must be, and what a next read need not work out again."""
         grant = self._usable(credential)
         if _freshness(grant, self.clock.now(), min_ttl) is not Freshness.FRESH:
@@ -128,10 +83,10 @@ class Tokens:
             known.fresh_until[min_ttl] = self._fresh_until(grant, min_ttl)
         return known
 
-    async def _worked_out(self, grant: Grant) -> _Known:
+    async def _worked_out(self, grant: Grant) -> Known:
         place = token_place(grant)
         token_set = token_document.load(await self.envelope.open(grant.sealed, place))
-        return _Known(grant=grant, place=place, facts=_facts(grant, token_set))
+        return Known(grant=grant, place=place, facts=_facts(grant, token_set))
 
     def _fresh_until(self, grant: Grant, min_ttl: int) -> float:
         """On the monotonic clock, so that a leap of the wall clock between two reads makes no token look old or young."""

@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute, Route
 
 from tokenkeep.core.errors import ConnectFailed, NotFound, TokenkeepError, Unauthenticated
 from tokenkeep.core.model import ConnectSession, SessionState
-from tokenkeep.services.connect import Invitation, Outcome
 from tokenkeep.services.connect_sessions import OPEN_STATES
+from tokenkeep.services.invitation import Invitation, Outcome
 from tokenkeep.web import callers
 from tokenkeep.web.pages import (
     RESULT,

@@ -21,7 +21,7 @@ from starlette.types import Scope as Connection
 from tokenkeep.core.errors import NotFound, TokenkeepError
 from tokenkeep.core.model import State
 from tokenkeep.core.permissions import Scope
-from tokenkeep.services.tokens import LiveToken, TokenFacts
+from tokenkeep.services.live_token import LiveToken, TokenFacts
 from tokenkeep.web.bodies import Accepted, answer, instant
 from tokenkeep.web.callers import CALLER_KEY, caller
 from tokenkeep.web.headers import PROGRAM_HEADERS
