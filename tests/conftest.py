@@ -53,6 +53,11 @@ def reached_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         pytest.fail(f"connections beyond this machine: {tried}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser comes last: its driver keeps an event loop running for good, beside which no other can."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What could not be tested here must not look as if it had passed."""
     kit = sys.modules.get("tests.kit.lacking")  # not imported: no test asked for anything

@@ -218,7 +218,7 @@ def test_libraries_speak_from_warning_on(configured, name):
 def test_uvicorn_speaks_through_our_handler(configured):
     logging.getLogger("uvicorn").addHandler(logging.StreamHandler())
     stream = configured()
-    logging.getLogger("uvicorn.error").info("started")
+    logging.getLogger("uvicorn.error").warning("started")
     logging.getLogger("uvicorn.access").info("GET /?code=1")
     assert [line["action"] for line in lines(stream)] == ["started"]
     assert not logging.getLogger("uvicorn").handlers

@@ -18,7 +18,8 @@ from structlog.typing import Processor
 
 from tokenkeep.adapters.redaction import one_line, redact_fact
 
-_QUIET = ("httpx2", "httpcore2", "authlib", "sqlalchemy", "aiosqlite", "apscheduler", "uvicorn", "uvicorn.access")
+_QUIET = ("httpx2", "httpcore2", "authlib", "sqlalchemy", "aiosqlite", "alembic", "apscheduler")
+_SERVER = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _FIRST = ("time", "level", "action", "logger")
 _Facts = MutableMapping[str, Any]
 
@@ -35,10 +36,9 @@ def configure_logging(log_format: str, level: str = "INFO", stream: TextIO | Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _QUIET:
+    for name in (*_QUIET, *_SERVER):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    logging.getLogger("uvicorn.error").setLevel(max(logging.INFO, root.level))
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in _SERVER:
         logging.getLogger(name).handlers.clear()  # theirs would write past the redaction
         logging.getLogger(name).propagate = True
     logging.captureWarnings(capture=True)

@@ -26,7 +26,7 @@ async def migrate(url: str) -> None:
     Raises Misconfigured when the database is newer than this program."""
     engines = Engines(url)
     try:
-        async with engines.write() as connection:
+        async with engines.writer.begin() as connection:  # what goes wrong here an operator must see as it is
             await connection.run_sync(_upgrade)
     finally:
         await engines.close()

@@ -77,6 +77,7 @@ class Refresher:
         flight = Flight(self, workspace_id, credential_id, wanted)
         try:
             async with asyncio.timeout(self.wait_s):
+                await self.tasks.run(("refresh", workspace_id, credential_id), flight.fly)
                 # Joining a flight that was begun for another reason may have changed nothing: then fly once ourselves.
                 while not flight.flown and await flight.needed():
                     await self.tasks.run(("refresh", workspace_id, credential_id), flight.fly)

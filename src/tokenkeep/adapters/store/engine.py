@@ -10,6 +10,7 @@ PostgreSQL session (named statements, advisory session locks, LISTEN), so a tran
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +27,7 @@ from sqlalchemy.sql.schema import Table
 
 from tokenkeep.core.errors import Misconfigured, Unavailable
 
+_log = logging.getLogger(__name__)
 BUSY_TIMEOUT_S = 10
 """How long a SQLite statement waits for another process's transaction."""
 
@@ -91,6 +93,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout, OSError) as failure:
+        cause = getattr(failure, "orig", None) or failure
+        _log.warning("database_unavailable %s", getattr(cause, "sqlite_errorname", type(cause).__name__))
         raise Unavailable from failure
 
 
