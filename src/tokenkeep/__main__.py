@@ -45,7 +45,10 @@ def refresh(*, loop: bool) -> None:
     from tokenkeep.commands import refresh_once
     from tokenkeep.serving import refresh_loop
 
-    _run(refresh_loop if loop else refresh_once)
+    if loop:
+        _run(refresh_loop)
+    else:
+        click.echo(_run(refresh_once))
 
 
 @cli.command()

@@ -19,7 +19,7 @@ from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.core.errors import NotFound, TokenkeepError
 from tokenkeep.core.permissions import Caller, system
-from tokenkeep.main import House, open_database, open_house, provider_directories
+from tokenkeep.main import DRAIN_S, House, open_database, open_house, provider_directories
 from tokenkeep.services.accounts import Accounts
 from tokenkeep.services.ports import Journal
 from tokenkeep.services.service_keys import ServiceKeys
@@ -28,14 +28,18 @@ from tokenkeep.services.usage import Usage
 from tokenkeep.settings import Settings
 
 
-async def refresh_once(settings: Settings) -> None:
-    """One sweep, and the end of everything it started."""
+async def refresh_once(settings: Settings) -> str:
+    """Everything that is due, to its end. Answers what was done."""
     house = await open_house(settings)
+    started = 0
     try:
         await house.start(refreshing=False)
-        await house.cases.sweeper.sweep()
+        while (sweep := await house.cases.sweeper.sweep()).started:
+            started += sweep.started
+            await house.tasks.drain(DRAIN_S)
     finally:
         await house.stop()
+    return f"{started} due, {len(house.cases.pulse.latencies_ms)} refreshed"
 
 
 async def migrate_database(settings: Settings) -> str:

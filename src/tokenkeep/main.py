@@ -41,9 +41,11 @@ from tokenkeep.settings import Settings
 from tokenkeep.web.app import Application, build
 from tokenkeep.web.services import Services, WebConfig
 
-USAGE_FLUSH_S, HOUSEKEEPING_S, CATALOG_S, METRICS_S = 5, 300, 2, 10
-DRAIN_S = 45
-"""How long running refreshes may take to finish at the end (reliability 4.7)."""
+USAGE_FLUSH_S, HOUSEKEEPING_S, CATALOG_S, METRICS_S, CLOCK_S = 5, 60, 2, 10, 1
+DRAIN_S = 35
+"""How long running refreshes may take to finish at the end: longer than a provider's call, and together with the twenty
+seconds that requests get still within the minute a container is given."""
+LEAP_S = 5
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class House:
     access_log: AccessLog
     cases: UseCases
     demo: DemoProvider | None
+    clock_offset: float  # wall minus steady clock, in seconds
     held: ExitStack = field(default_factory=ExitStack)
 
     async def start(self, *, refreshing: bool = True) -> None:
@@ -81,6 +84,7 @@ class House:
         self.ticker.every(HOUSEKEEPING_S, "housekeeping", self._tidy)
         self.ticker.every(CATALOG_S, "catalog", self._reread)
         self.ticker.every(METRICS_S, "gauges", self._gauge)
+        self.ticker.every(CLOCK_S, "clock", self._watch_clock)
         self.ticker.start()
 
     def quiesce(self) -> None:
@@ -104,7 +108,17 @@ class House:
         await self.database.close()
         self.held.close()
 
+    async def _watch_clock(self) -> None:
+        """A wall clock that leaps against the steady one was set by somebody."""
+        clock = SystemClock()
+        offset = clock.now().timestamp() - clock.monotonic()
+        if abs(offset - self.clock_offset) > LEAP_S:
+            _log.warning("clock_leapt seconds=%.0f", offset - self.clock_offset)
+            self.clock_offset = offset
+            self.cases.tokens.forget()
+
     async def _tidy(self) -> None:
+        await self.cases.keeping.replay()
         await self.database.authorizations.purge(SystemClock().now())
 
     async def _reread(self) -> None:
@@ -205,6 +219,7 @@ def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter)
         access_log=AccessLog(clock, settings.log_format),
         cases=assemble(parts, _place(settings)),
         demo=_demo(settings, clock, entropy),
+        clock_offset=clock.now().timestamp() - clock.monotonic(),
     )
 
 

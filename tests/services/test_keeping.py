@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from tests.kit.house import House, make_house, until
-from tokenkeep.core.model import State
+from tokenkeep.core import lifecycle
+from tokenkeep.core.model import FailureKind, State
 from tokenkeep.services.sealing import open_tokens
 
 
@@ -149,7 +150,7 @@ async def test_what_was_spilled_comes_back_whole():
     assert await open_tokens(house.envelope, replayed) == await open_tokens(twin.envelope, stored)
 
 
-async def test_a_spill_under_a_lost_fence_is_never_stored_but_kept_as_an_orphan():
+async def test_a_spill_waits_while_somebody_refreshes_and_is_put_in_place_afterwards():
     house, id_ = await connected()
     refresh = await spilled(house, id_)
     after = await house.dies()
@@ -161,10 +162,13 @@ async def test_a_spill_under_a_lost_fence_is_never_stored_but_kept_as_an_orphan(
     assert await after.cases.keeping.replay() == 0
     assert house.grant(id_).version == 1
     assert house.grant(id_).lease_owner == "other"
+    assert len(after.spill.shelf) == 1, "it stays until it is known what came of that"
+    failed = lifecycle.Failed(kind=FailureKind.GRANT, code="lost_response", retry_at=None)
+    refused = lifecycle.apply(lease.grant.standing, failed, now=house.clock.now())
+    await house.database.grants.settle(lease, refused, None)
+    assert await after.cases.keeping.replay() == 1
     assert after.spill.shelf == {}
-    await house.database.grants.settle(lease, lease.grant.standing, None, keep_intent=True)
-    await after.next_try(id_)
-    assert after.state(id_) is State.CONNECTED, "the orphan saved the grant"
+    assert after.state(id_) is State.CONNECTED, "our token set was the one that lived"
 
 
 async def test_a_spill_older_than_what_is_stored_is_discarded():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,10 +11,12 @@ import pytest
 
 from tests.kit import builders
 from tests.kit.house import House, make_house, until
+from tokenkeep.core import lifecycle
 from tokenkeep.core.errors import NotConnected, NotFound, ReauthorizationRequired, RefreshFailing, Unavailable
 from tokenkeep.core.model import FailureKind, Rotation, State
 from tokenkeep.core.protocol import fingerprint
 from tokenkeep.core.secret import Secret
+from tokenkeep.services.ports import Lease
 from tokenkeep.services.sealing import seal_tokens
 
 LOST = builders.answer(status=0, fault="lost")
@@ -657,27 +660,51 @@ async def test_a_newer_consent_wins_over_a_refresh_under_way():
     assert house.state(id_) is State.CONNECTED
 
 
-async def test_a_lost_fence_puts_the_result_on_the_orphan_shelf():
-    """Our lease ended under the call and another process claimed: it writes, we keep ours aside."""
-    house, id_ = await connected()
-    house.expire()
+def lapsed(house: House, id_: str, ending: Callable[[Lease], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    """Our lease ends under the call, another process claims, and ends its own attempt in that way."""
 
-    async def somebody_claims() -> None:
+    async def happen() -> None:
         house.clock.advance(91)
         claimed = await house.database.grants.claim(house.grant(id_), owner="other", lease_s=90, intent_fingerprint="x")
         assert claimed is not None
-        await house.database.grants.settle(claimed, claimed.grant.standing, None, keep_intent=True)
+        await ending(claimed)
 
-    house.wire.after_refresh.append(somebody_claims)
-    with pytest.raises(RefreshFailing):
-        await house.cases.tokens.token(house.node, id_)
-    assert "orphan_shelved" in house.journal.actions
-    assert "refreshed" not in house.journal.actions
-    assert await house.stored_refresh_token(id_) == "rt-1-1", "nothing was overwritten"
-    house.wire.after_refresh.clear()
+    return happen
+
+
+@pytest.mark.parametrize("outcome", ["uncertain", "refused"])
+async def test_what_lost_its_fence_is_put_in_place_where_nothing_newer_is(outcome):
+    house, id_ = await connected()
+    house.expire()
+
+    async def ends(lease: Lease) -> None:
+        standing = lease.grant.standing
+        if outcome == "refused":  # by the provider, which had given the living token set to us
+            failed = lifecycle.Failed(kind=FailureKind.GRANT, code="lost_response", retry_at=None)
+            standing = lifecycle.apply(standing, failed, now=house.clock.now())
+        await house.database.grants.settle(lease, standing, None, keep_intent=outcome == "uncertain")
+
+    house.wire.after_refresh.append(lapsed(house, id_, ends))
     token = await house.cases.tokens.token(house.node, id_)
-    assert token.access_token.reveal() == "at-1-3", "the orphan saved the grant"
+    assert "orphan_shelved" in house.journal.actions
+    assert token.access_token.reveal() == "at-1-2"
+    assert await house.stored_refresh_token(id_) == "rt-1-2"
     assert house.state(id_) is State.CONNECTED
+
+
+async def test_what_lost_its_fence_never_replaces_something_newer():
+    house, id_ = await connected()
+    house.expire()
+
+    async def stores(lease: Lease) -> None:
+        standing = replace(lease.grant.standing, expires_at=house.clock.now() + timedelta(hours=1))
+        newer = replace(lease.grant, version=2, standing=standing)
+        newer = await seal_tokens(house.envelope, newer, builders.token_set())
+        assert await house.database.grants.store(lease, newer, builders.event(credential_id=id_))
+
+    house.wire.after_refresh.append(lapsed(house, id_, stores))
+    await house.cases.tokens.token(house.node, id_)
+    assert await house.stored_refresh_token(id_) == "refresh-1"
 
 
 async def test_a_process_that_dies_with_the_answer_unread_leaves_a_trace():
@@ -714,3 +741,44 @@ async def test_a_process_that_dies_before_the_call_loses_nothing():
     await after.next_try(id_)
     assert after.state(id_) is State.CONNECTED
     assert await after.stored_refresh_token(id_) == "rt-1-2"
+
+
+async def test_a_late_answer_to_the_claim_counts_against_the_lease():
+    """The lease runs since the claim was made, so time lost on the way back is time that may not be used for sending."""
+    house, id_ = await connected()
+    house.expire()
+    claim = house.database.grants.claim
+
+    async def slowly(*arguments, **more):
+        lease = await claim(*arguments, **more)
+        house.clock.advance(60)
+        return lease
+
+    house.database.grants.claim = slowly
+    with pytest.raises(RefreshFailing):
+        await house.cases.tokens.token(house.node, id_)
+    assert house.server.refreshes() == []
+
+
+async def test_a_client_secret_that_does_not_open_is_the_administrators_to_mend():
+    house, id_ = await connected()
+    house.expire()
+    client = await house.database.clients.for_provider(house.node.workspace_id, "acme")
+    assert client is not None
+    await house.database.clients.put(replace(client, secret_sealed=b"rubbish"))
+    with pytest.raises(RefreshFailing):
+        await house.cases.tokens.token(house.node, id_)
+    assert house.state(id_) is State.FAILING
+    assert house.grant(id_).standing.failure.kind is FailureKind.CLIENT
+    await house.register()
+    assert (await house.cases.tokens.token(house.node, id_)).access_token.reveal() == "at-1-2"
+
+
+async def test_a_rejection_of_an_older_consents_token_refreshes_nothing():
+    house, id_ = await connected()
+    house.clock.advance(60)
+    old = await house.cases.tokens.token(house.node, id_)
+    await house.connect(credential_id=id_)
+    new = await house.cases.tokens.refresh(house.node, id_, rejected=old.facts.fingerprint)
+    assert new.access_token.reveal() == "at-2-1"
+    assert house.server.refreshes() == []

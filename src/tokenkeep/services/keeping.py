@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from tokenkeep.core import lifecycle, policy, protocol, token_document
-from tokenkeep.core.errors import Quarantined, TokenkeepError
+from tokenkeep.core.errors import Quarantined
 from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import Event, Grant, TokenSet
 from tokenkeep.core.secret import Secret
@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 RETRY_FIRST_S, RETRY_CAP_S = 0.2, 10.0
 EXTEND_EVERY_S = 30.0
+ADOPT_EVERY_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Keeping:
         stored, spilled = await self._store(lease, grant, event)
         if not stored:
             await self._patiently(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
+            stored = await self._adopted_when_free(grant, event)
         if spilled:
             await self.spill.drop(spilled)
         return stored
@@ -102,7 +104,7 @@ class Keeping:
         except Exception as fault:  # noqa: BLE001 - any failure to store endangers the grant
             # The answer is in our hands and nowhere else: put it on disk first, then be patient.
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
-            name = f"{grant.credential_id}.{grant.version}"
+            name = f"{grant.credential_id}.{grant.grant_id}.{grant.version}"
             await self._spill(name, lease, grant)
             return await self._patiently(lease, lambda: self._store_again(lease, grant, event)), name
 
@@ -153,6 +155,32 @@ class Keeping:
         await self.grants.shelve(lease, grant.sealed, version=grant.version, until=until)
         self.journal.record("orphan_shelved", provider=grant.provider, credential=grant.credential_id)
 
+    async def _adopted_when_free(self, grant: Grant, event: Event) -> bool:
+        """Once nobody refreshes any more: put our generation in place, unless a newer one is there by then.
+
+        Whoever took over was perhaps refused because our token set is the one that lives; and it cannot have looked on
+        the orphan shelf before we put it there.
+        """
+        deadline = self.clock.monotonic() + 2 * policy.LEASE_S
+        while self.clock.monotonic() < deadline:
+            adopted = await self._adopt(grant, event)
+            if adopted is not None:
+                return adopted
+            await self.clock.sleep(ADOPT_EVERY_S)
+        return False
+
+    async def _adopt(self, grant: Grant, event: Event) -> bool | None:
+        """Whether ours is in place now. None: somebody is refreshing, or the database is away; ask again."""
+        try:
+            row = await self.grants.get(grant.workspace_id, grant.credential_id)
+            if row is None or row.grant_id != grant.grant_id or row.version != grant.version - 1:
+                return False
+            lease = await self.grants.claim(row, owner="adopting", lease_s=policy.LEASE_S, intent_fingerprint="")
+            return await self.grants.store(lease, grant, event) if lease is not None else None
+        except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
+            self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
+            return None
+
     async def orphans(self, grant: Grant) -> Sequence[TokenSet]:
         """Token sets on the orphan shelf of this grant, newest first. Those that do not open are passed over."""
         found = []
@@ -168,24 +196,29 @@ class Keeping:
         """The refresh token that was spent last, while it is kept (reliability 4.5)."""
         if grant.prev_sealed is None or grant.prev_until is None or grant.prev_until <= self.clock.now():
             return None
-        return Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
+        try:
+            return Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
+        except Quarantined:
+            return None
 
     async def replay(self) -> int:
-        """At start: store what spilled, under the same fence, version and grant. Answers how many were stored.
+        """At start and now and then: store what spilled, where nothing newer is stored. Answers how many were stored.
 
-        One that cannot be read stays where it is and does not keep the others waiting.
+        One that cannot be read, or whose grant is being refreshed, stays where it is and keeps no other waiting.
         """
         stored = 0
         for name, octets in (await self.spill.all()).items():
             try:
-                stored += await self._replay_one(octets)
-            except (TokenkeepError, ValueError, KeyError, TypeError) as fault:
+                done = await self._replay_one(octets)
+            except Exception as fault:  # noqa: BLE001 - one odd file must neither stop the start nor the others
                 self.journal.record("spill_unreadable", name=name, error=type(fault).__name__)
                 continue
-            await self.spill.drop(name)
+            if done is not None:
+                stored += done
+                await self.spill.drop(name)
         return stored
 
-    async def _replay_one(self, octets: bytes) -> bool:
+    async def _replay_one(self, octets: bytes) -> bool | None:
         head, _, sealed = octets.partition(b"\n")
         workspace_id, credential_id, grant_id, version = json.loads(head)
         row = await self.grants.get(workspace_id, credential_id)
@@ -196,7 +229,7 @@ class Keeping:
         held = replace(row, fence=document["fence"], version=document["base"])
         lease = Lease(grant=held, previous_intent_at=None, previous_intent_fingerprint="")
         event = Event(
-            id=f"replay-{credential_id}-{version}",
+            id=f"replay-{grant_id}-{version}",
             workspace_id=workspace_id,
             credential_id=credential_id,
             at=self.clock.now(),
@@ -209,7 +242,7 @@ class Keeping:
         if row.version == held.version:
             # Somebody claimed meanwhile and has no newer token set: ours may be the one that lives.
             await self._shelve(lease, grant)
-        return False
+        return await self._adopt(grant, event)
 
 
 def _plain(grant: Grant) -> dict[str, object]:

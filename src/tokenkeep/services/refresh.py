@@ -108,9 +108,10 @@ class Refresher:
                 return
             if self._draining:
                 raise RefreshFailing("The service is stopping.", retry_after=5)
+            began = self.clock.monotonic()  # before the claim: its answer may come late, and the lease runs already
             lease = await self._claim(grant)
             if lease is not None:
-                await self._under(lease, wanted)
+                await self._under(_Claim(lease, began), wanted)
                 return
             if self.clock.monotonic() >= deadline:
                 raise RefreshFailing("Another process is refreshing this token.", retry_after=5)
@@ -126,8 +127,8 @@ class Refresher:
             fingerprint = ""
         return await self.grants.claim(grant, owner=self.owner, lease_s=policy.LEASE_S, intent_fingerprint=fingerprint)
 
-    async def _under(self, lease: Lease, wanted: Wanted) -> None:
-        claim = _Claim(lease, self.clock.monotonic())
+    async def _under(self, claim: _Claim, wanted: Wanted) -> None:
+        lease = claim.lease
         try:
             if not self.called_for(lease.grant, wanted):
                 await self.grants.settle(lease, lease.grant.standing, None, keep_intent=_was_uncertain(lease))
@@ -148,7 +149,9 @@ class Refresher:
 
     async def _attempt(self, claim: _Claim) -> None:
         lease = claim.lease
-        registration = await self.clients.registration(lease.grant.workspace_id, lease.grant.client)
+        registration = await self._registration(lease)
+        if registration is None:
+            return
         token_set = await open_tokens(self.envelope, lease.grant)
         if (wait := self._recovery_wait(lease, registration)) is not None:
             await self._postpone(lease, wait, keep_intent=True)
@@ -157,6 +160,14 @@ class Refresher:
             await self._postpone(lease, until)
             return
         await self._spend(claim, registration, token_set)
+
+    async def _registration(self, lease: Lease) -> Registration | None:
+        """None: the client's secret does not open. That is the administrator's to mend, and no grant's fault."""
+        try:
+            return await self.clients.registration(lease.grant.workspace_id, lease.grant.client)
+        except Quarantined:
+            await self._fail(lease, FailureKind.CLIENT, "client_undecryptable")
+            return None
 
     def _recovery_wait(self, lease: Lease, registration: Registration) -> datetime | None:
         """After an unfinished refresh: the time to wait for, where trying now could revoke a grant that still serves."""

@@ -12,7 +12,13 @@ from tokenkeep.core.errors import Throttled
 from tokenkeep.services.ports import Clock
 
 WINDOW_S, TRIES = 900.0, 10
+TRIES_PER_ADDRESS = 100
 REMEMBERED = 10_000
+
+
+def _tries(subject: str) -> int:
+    """Many people may share one address behind a proxy: one stranger's guesses must not lock them all out."""
+    return TRIES_PER_ADDRESS if subject.startswith("address:") else TRIES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +35,7 @@ class Throttle:
             failures = self._failures.get(subject)
             while failures and failures[0] <= now - WINDOW_S:
                 failures.popleft()
-            if failures and len(failures) >= TRIES:
+            if failures and len(failures) >= _tries(subject):
                 raise Throttled(retry_after=max(1, round(failures[0] + WINDOW_S - now)))
 
     def fail(self, *subjects: str) -> None:
@@ -37,7 +43,7 @@ class Throttle:
         for subject in subjects:
             if len(self._failures) >= REMEMBERED and subject not in self._failures:
                 del self._failures[next(iter(self._failures))]
-            self._failures.setdefault(subject, deque(maxlen=TRIES)).append(self.clock.monotonic())
+            self._failures.setdefault(subject, deque(maxlen=_tries(subject))).append(self.clock.monotonic())
 
     def forgive(self, subject: str) -> None:
         """Take the last one back: it turned out to be no failure."""

@@ -96,6 +96,10 @@ class Tokens:
         until = policy.fresh_until(expires_at, obtained_at=_obtained(grant), min_ttl=min_ttl)
         return self.clock.monotonic() + (until - self.clock.now()).total_seconds()
 
+    def forget(self) -> None:
+        """The wall clock was set: what was worked out by the old time must be worked out again."""
+        self._known.clear()
+
     async def refresh(self, caller: Caller, credential_id: str, *, rejected: str, consumer: str = "") -> LiveToken:
         """A token newer than the one a node saw rejected: one refresh for all who report the same one.
 
@@ -110,11 +114,11 @@ class Tokens:
             raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
         if token_set.refresh_token is None:
             raise self._connect_again(grant, "The token was rejected and the provider gave no refresh token.")
-        version = grant.version
+        before = (grant.grant_id, grant.version)
         grant = await self._refreshed(
-            caller, grant, lambda stored, now: stored.version == version and not _waits(stored, now)
+            caller, grant, lambda stored, now: (stored.grant_id, stored.version) == before and not _waits(stored, now)
         )
-        if grant.version == version:
+        if (grant.grant_id, grant.version) == before:
             raise RefreshFailing(retry_after=_retry_after(grant, self.clock.now()))
         return _live(grant, await open_tokens(self.envelope, grant))
 

@@ -5,6 +5,7 @@ Owns: `/status` and its event stream. Does not own: the numbers (`services/statu
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from tokenkeep.core.errors import TokenkeepError
+from tokenkeep.core.errors import TokenkeepError, Unavailable
 from tokenkeep.core.model import UserSession
 from tokenkeep.services.status import StatusView
 from tokenkeep.web import callers
@@ -24,6 +25,9 @@ from tokenkeep.web.words import STATES
 
 REGIONS = ("summary", "numbers", "attention", "providers", "upcoming", "recent", "machine")
 """Parts of the page that are replaced when their content changes: `templates/parts/status_<name>.html`."""
+
+PACE_S = 1.0
+"""At least so long between two messages: while a backlog is refreshed, every page would ask the database back to back."""
 
 BAR = 1000
 """Width of a bar in its own units."""
@@ -99,10 +103,13 @@ async def stream(request: Request) -> AsyncIterator[str]:
         try:
             person = await callers.person(request)
             message = fragments(request, await context_of(request, person))
+        except Unavailable:
+            return  # the browser comes back by itself in a few seconds
         except TokenkeepError:
             yield "event: ended\ndata: {}\n\n"
             return
         yield f"data: {json.dumps(message)}\n\n"
+        await asyncio.sleep(PACE_S)
         beat = await services_of(request).status.changed(beat)
 
 
