@@ -77,6 +77,9 @@ class UseCases:
     verification: Verification
 
 
+SERVICE, COMMAND = "service", "command"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where the service is reached, and where it may send browsers back to."""
@@ -84,6 +87,7 @@ class Place:
     public_url: str
     return_origins: frozenset[str] = frozenset()
     allow_loopback_return: bool = False
+    process: str = SERVICE  # what kind of process holds the leases: only a service is known to be the only one
 
 
 def assemble(parts: Parts, place: Place) -> UseCases:
@@ -93,7 +97,7 @@ def assemble(parts: Parts, place: Place) -> UseCases:
     clients = _clients(parts, place, pulse)
     peace = Peace(clients=parts.stores.clients, entropy=parts.entropy, journal=pulse)
     keeping = _keeping(parts, pulse)
-    refresher = _refresher(parts, clients, peace=peace, keeping=keeping, pulse=pulse)
+    refresher = _refresher(parts, place, clients, peace=peace, keeping=keeping, pulse=pulse)
     sweeper = Sweeper(
         grants=parts.stores.grants, refresher=refresher, tasks=parts.tasks, clock=parts.clock, journal=pulse
     )
@@ -152,7 +156,9 @@ def _keeping(parts: Parts, pulse: Pulse) -> Keeping:
     )
 
 
-def _refresher(parts: Parts, clients: Clients, *, peace: Peace, keeping: Keeping, pulse: Pulse) -> Refresher:
+def _refresher(
+    parts: Parts, place: Place, clients: Clients, *, peace: Peace, keeping: Keeping, pulse: Pulse
+) -> Refresher:
     return Refresher(
         grants=parts.stores.grants,
         clients=clients,
@@ -164,7 +170,7 @@ def _refresher(parts: Parts, clients: Clients, *, peace: Peace, keeping: Keeping
         clock=parts.clock,
         entropy=parts.entropy,
         journal=pulse,
-        owner=parts.entropy.id(),
+        owner=f"{place.process}/{parts.entropy.id()}",
     )
 
 

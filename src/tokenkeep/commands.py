@@ -17,6 +17,7 @@ from tokenkeep.adapters.metrics import Metrics
 from tokenkeep.adapters.passwords import Argon2Passwords
 from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.system import SystemClock, SystemEntropy
+from tokenkeep.assembly import COMMAND
 from tokenkeep.core.errors import NotFound, TokenkeepError
 from tokenkeep.core.permissions import Caller, system
 from tokenkeep.main import DRAIN_S, House, open_database, open_house, provider_directories
@@ -30,7 +31,7 @@ from tokenkeep.settings import Settings
 
 async def refresh_once(settings: Settings) -> str:
     """Everything that is due, to its end. Answers what was done."""
-    house = await open_house(settings)
+    house = await open_house(settings, process=COMMAND)
     started = 0
     try:
         await house.start(refreshing=False)
@@ -110,7 +111,7 @@ async def revoke_key(settings: Settings, workspace: str, key_id: str) -> None:
 
 async def live_token(settings: Settings, credential_id: str, *, workspace: str) -> str:
     """An access token, refreshed if it must be. Raises what a node's read raises."""
-    house = await open_house(settings)
+    house = await open_house(settings, process=COMMAND)
     try:
         await house.start(refreshing=False)
         live = await house.cases.tokens.token(await _operator(house.database, workspace), credential_id)
@@ -123,7 +124,7 @@ async def diagnose(settings: Settings) -> Mapping[str, str]:
     """Part -> `ok …`, or what is wrong with it."""
     findings = {"settings": "ok", "providers": _provider_finding(settings)}
     try:
-        house = await open_house(settings)
+        house = await open_house(settings, process=COMMAND)
     except TokenkeepError as fault:
         return findings | {"start": f"{fault.message} {fault.fix}".strip()}
     try:

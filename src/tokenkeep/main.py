@@ -33,7 +33,7 @@ from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.adapters.tasks import ServiceTasks
 from tokenkeep.adapters.token_endpoint import TokenEndpointAdapter
-from tokenkeep.assembly import Parts, Place, UseCases, assemble
+from tokenkeep.assembly import SERVICE, Parts, Place, UseCases, assemble
 from tokenkeep.core.errors import KeyRefused
 from tokenkeep.core.permissions import system
 from tokenkeep.demo.provider import DemoProvider
@@ -73,7 +73,7 @@ class House:
         if refreshing:
             if self.settings.embedded:
                 self.held.enter_context(InstanceLock(self.settings.data_dir))
-                await self.database.grants.release_all()
+                await self.database.grants.release_all(owners=SERVICE)
             await self.cases.keeping.replay()
             self._tick()
         await self._register_demo()
@@ -169,7 +169,7 @@ async def root_keys(settings: Settings, database: Database) -> RootKeys:
     return generate_key_file(path, entropy, now=SystemClock().now())
 
 
-async def open_house(settings: Settings) -> House:
+async def open_house(settings: Settings, *, process: str = SERVICE) -> House:
     """Everything, connected and unlocked, not yet ticking. Raises Misconfigured, KeyRefused, ProviderFileInvalid."""
     database = await open_database(settings)
     try:
@@ -177,7 +177,7 @@ async def open_house(settings: Settings) -> House:
         keys = await root_keys(settings, database)
         envelope = EnvelopeAdapter(keys, database.data_keys, clock=clock, entropy=entropy)
         await envelope.unlock()
-        return _assemble(settings, database, envelope)
+        return _assemble(settings, database, envelope, process=process)
     except BaseException:
         await database.close()
         raise
@@ -188,7 +188,7 @@ def provider_directories(extra: Path | None) -> Sequence[Path]:
     return [data_directory("providers"), *([extra] if extra else [])]
 
 
-def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter) -> House:
+def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter, *, process: str) -> House:
     clock, entropy = SystemClock(), SystemEntropy()
     metrics = Metrics(clock, version=__version__)
     outbound = Outbound(clock, allow=[*settings.outbound_allow, *_own_host(settings)])
@@ -217,7 +217,7 @@ def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter)
         ticker=ticker,
         metrics=metrics,
         access_log=AccessLog(clock, settings.log_format),
-        cases=assemble(parts, _place(settings)),
+        cases=assemble(parts, _place(settings, process)),
         demo=_demo(settings, clock, entropy),
         clock_offset=clock.now().timestamp() - clock.monotonic(),
     )
@@ -237,11 +237,12 @@ def _report(problems: Sequence[Problem]) -> None:
         _log.warning("provider_file_ignored %s", problem)
 
 
-def _place(settings: Settings) -> Place:
+def _place(settings: Settings, process: str) -> Place:
     return Place(
         public_url=settings.public_url,
         return_origins=frozenset(settings.return_origins),
         allow_loopback_return=settings.demo,  # a script on this machine may be returned to
+        process=process,
     )
 
 

@@ -164,7 +164,7 @@ async def test_releasing_ends_every_lease_and_keeps_the_traces(database: AnyData
     grant = await put_grant(database)
     crashed = await claimed(database, grant)
     await put_grant(database, credential_id="free")
-    assert await database.grants.release_all() == 1
+    assert await database.grants.release_all(owners="") == 1
     after = await stored(database)
     assert (after.lease_owner, after.lease_until) == ("", None)
     assert (after.fence, after.intent_at) == (crashed.grant.fence, crashed.grant.intent_at)
@@ -172,7 +172,14 @@ async def test_releasing_ends_every_lease_and_keeps_the_traces(database: AnyData
     assert (await claimed(database, grant)).previous_intent_fingerprint == "of me"
 
 
+async def test_leases_of_other_processes_are_not_released(database: AnyDatabase) -> None:
+    await claimed(database, await put_grant(database), owner="service/1")
+    await claimed(database, await put_grant(database, credential_id="other"), owner="command/1")
+    assert await database.grants.release_all(owners="service") == 1
+    assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "credential-1")]
+
+
 async def test_a_spilled_answer_is_stored_after_the_leases_were_released(database: AnyDatabase) -> None:
     lease = await claimed(database, await put_grant(database))
-    await database.grants.release_all()
+    await database.grants.release_all(owners="")
     assert await database.grants.store(lease, next_generation(lease), event())

@@ -245,8 +245,10 @@ class MemoryGrants:
         ]
         return self._due_now([grant for grant in of_client if waits(grant)])
 
-    async def release_all(self) -> int:
-        leased = [grant for grant in self._rows.grants.values() if grant.lease_owner]
+    async def release_all(self, *, owners: str) -> int:
+        leased = [
+            grant for grant in self._rows.grants.values() if grant.lease_owner and grant.lease_owner.startswith(owners)
+        ]
         return self._due_now([_released(grant, keep_intent=True) for grant in leased])
 
     async def now(self) -> datetime:

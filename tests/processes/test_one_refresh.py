@@ -58,3 +58,15 @@ async def test_one_process_on_sqlite(beside, provider):
     stored = await store_connected(service, provider, expires_in=LONG_AGO)
     await asyncio.to_thread(service.start)
     check(await asked_at_once([service], stored.key, stored.credential_id), provider, stored)
+
+
+async def test_the_command_refreshes_what_is_due_without_a_service(beside, provider):
+    service = beside()
+    stored = await store_connected(service, provider, expires_in=LONG_AGO, sweep_in=LONG_AGO)
+    said = await asyncio.to_thread(service.command, "refresh")
+    assert said == "1 due, 1 refreshed"
+    assert [entry.outcome for entry in provider.refreshes()] == ["granted"]
+    again = await asyncio.to_thread(service.command, "refresh")
+    assert again == "0 due, 0 refreshed"
+    token = await asyncio.to_thread(service.command, "token", stored.credential_id)
+    assert provider.is_alive(token)

@@ -6,6 +6,7 @@ Owns: running the migrations, and refusing a database that a newer Tokenkeep has
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from alembic import command
@@ -13,10 +14,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.core.errors import Misconfigured
 
+TRIES, RETRY_S = 40, 0.25
 _ONE_AT_A_TIME = 0x746F6B656E  # "token": any number will do, as long as every process uses the same
 
 
@@ -26,8 +29,15 @@ async def migrate(url: str) -> None:
     Raises Misconfigured when the database is newer than this program."""
     engines = Engines(url)
     try:
-        async with engines.writer.begin() as connection:  # what goes wrong here an operator must see as it is
-            await connection.run_sync(_upgrade)
+        for attempt in range(TRIES):
+            try:
+                async with engines.writer.begin() as connection:  # what goes wrong here an operator must see as it is
+                    return await connection.run_sync(_upgrade)
+            except OperationalError as failure:
+                # Switching a new SQLite file to WAL does not wait for whoever is doing just that.
+                if "locked" not in str(failure.orig) or attempt == TRIES - 1:
+                    raise
+                await asyncio.sleep(RETRY_S)
     finally:
         await engines.close()
 

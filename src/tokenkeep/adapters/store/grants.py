@@ -213,9 +213,10 @@ class Grants:
         async with self._engines.write() as connection:
             return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
 
-    async def release_all(self) -> int:
+    async def release_all(self, *, owners: str) -> int:
         """How many leases ended. Their grants are due at once; the traces of unfinished refreshes stay."""
-        statement = _change(grants.c.lease_owner != "").values(_FREE)
+        theirs = grants.c.lease_owner.startswith(owners, autoescape=True)
+        statement = _change(grants.c.lease_owner != "", theirs).values(_FREE)
         async with self._engines.write() as connection:
             return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
 

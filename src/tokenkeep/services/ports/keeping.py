@@ -115,8 +115,8 @@ class GrantStore(Protocol):
 
         Those that come due `within_s` anyway, too: while the client was paused they were merely postponed."""
 
-    async def release_all(self) -> int:
-        """End every lease: only right where this process is known to be the only one (embedded SQLite, at start)."""
+    async def release_all(self, *, owners: str) -> int:
+        """End every lease whose owner begins with `owners`: right only where no such process can be alive."""
 
     async def now(self) -> datetime:
         """The database's clock."""
