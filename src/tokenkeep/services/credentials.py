@@ -15,6 +15,7 @@ from tokenkeep.core.errors import InUse, InvalidInput, NotFound, Quarantined, To
 from tokenkeep.core.model import Account, Credential, CredentialType, Event, Grant, Provider, Reference, State
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.services.clients import Clients
+from tokenkeep.services.history import new_event
 from tokenkeep.services.ports import (
     Catalog,
     Clock,
@@ -276,14 +277,7 @@ class Credentials:
         return Removal(revoked=False, detail=f"{name} did not confirm: remove the access there.")
 
     def _event(self, credential: Credential, kind: str, caller: Caller) -> Event:
-        return Event(
-            id=self.entropy.id(),
-            workspace_id=credential.workspace_id,
-            credential_id=credential.id,
-            at=self.clock.now(),
-            kind=kind,
-            actor=caller.actor,
-        )
+        return new_event(credential, kind, actor=caller.actor, by=(self.clock, self.entropy))
 
 
 def checked_name(name: str) -> str:

@@ -28,6 +28,7 @@ from tokenkeep.core.model import (
     TokenSet,
 )
 from tokenkeep.services.connect_sessions import OPEN_STATES
+from tokenkeep.services.history import new_event
 from tokenkeep.services.ports import (
     AuthorizationStore,
     Catalog,
@@ -244,15 +245,7 @@ class Granting:
     def _event(
         self, credential: Credential, kind: str, actor: str, detail: Mapping[str, object] | None = None
     ) -> Event:
-        return Event(
-            id=self.entropy.id(),
-            workspace_id=credential.workspace_id,
-            credential_id=credential.id,
-            at=self.clock.now(),
-            kind=kind,
-            actor=actor,
-            detail=dict(detail or {}),
-        )
+        return new_event(credential, kind, actor=actor, by=(self.clock, self.entropy), detail=detail)
 
 
 def _default_name(label: str, account: Account | None) -> str:

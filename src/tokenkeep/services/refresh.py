@@ -28,6 +28,7 @@ from tokenkeep.core.model import Event, FailureKind, Grant, Rotation, Standing, 
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.flight import Flight, Wanted
+from tokenkeep.services.history import new_event
 from tokenkeep.services.keeping import Keeping
 from tokenkeep.services.peace import Peace
 from tokenkeep.services.ports import (
@@ -214,15 +215,10 @@ class Refresher:
     async def _keep(
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, duration_s: float
     ) -> None:
-        event = self._event(lease.grant, "refreshed", {"duration_ms": round(duration_s * 1000, 1)})
-        if not await self.keeping.keep(lease, registration, old, granted=granted, event=event):
-            return
-        self.journal.record(
-            "refreshed",
-            provider=lease.grant.provider,
-            credential=lease.grant.credential_id,
-            duration_ms=round(duration_s * 1000, 1),
-        )
+        grant, took = lease.grant, round(duration_s * 1000, 1)
+        event = self._event(grant, "refreshed", {"duration_ms": took})
+        if await self.keeping.keep(lease, registration, old, granted=granted, event=event):
+            self.journal.record("refreshed", provider=grant.provider, credential=grant.credential_id, duration_ms=took)
 
     async def _refused(self, lease: Lease, registration: Registration, refused: Refused) -> None:
         if refused.kind is FailureKind.GRANT:
@@ -284,15 +280,7 @@ class Refresher:
         await self.grants.settle(lease, standing, None, keep_intent=keep_intent or _was_uncertain(lease))
 
     def _event(self, grant: Grant, kind: str, detail: Mapping[str, str | float | bool]) -> Event:
-        return Event(
-            id=self.entropy.id(),
-            workspace_id=grant.workspace_id,
-            credential_id=grant.credential_id,
-            at=self.clock.now(),
-            kind=kind,
-            actor="system",
-            detail=detail,
-        )
+        return new_event(grant, kind, actor="system", by=(self.clock, self.entropy), detail=detail)
 
 
 def _was_uncertain(lease: Lease) -> bool:

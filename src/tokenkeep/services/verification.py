@@ -19,6 +19,7 @@ from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.core.secret import Secret
 from tokenkeep.core.token_answer import at
 from tokenkeep.services.addresses import Addresses
+from tokenkeep.services.history import new_event
 from tokenkeep.services.ports import Catalog, Clock, CredentialStore, Entropy, Envelope, EventStore, TokenEndpoint
 from tokenkeep.services.sealing import open_values
 from tokenkeep.services.tokens import Tokens
@@ -115,15 +116,8 @@ class Verification:
         return await self.wire.call(call, variables=variables, headers=injected.headers, query=injected.query)
 
     def _event(self, credential: Credential, caller: Caller, verdict: Verdict) -> Event:
-        return Event(
-            id=self.entropy.id(),
-            workspace_id=credential.workspace_id,
-            credential_id=credential.id,
-            at=verdict.checked_at,
-            kind="tested",
-            actor=caller.actor,
-            detail={"ok": verdict.ok, **({"code": verdict.problem} if verdict.problem else {})},
-        )
+        detail = {"ok": verdict.ok, **({"code": verdict.problem} if verdict.problem else {})}
+        return new_event(credential, "tested", actor=caller.actor, by=(self.clock, self.entropy), detail=detail)
 
 
 _DETAILS = {
