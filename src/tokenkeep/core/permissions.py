@@ -5,7 +5,7 @@ Owns: the caller and the scopes and roles. Does not own: finding out who calls (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tokenkeep.core.errors import NotFound, ScopeMissing
@@ -40,11 +40,10 @@ class Caller:
     name: str
     scopes: frozenset[str]
     credential_ids: frozenset[str] | None = None  # None: every credential of the workspace
+    actor: str = field(init=False, compare=False)  # for history and logs: `user/<id>`, `key/<id>` or `system`
 
-    @property
-    def actor(self) -> str:
-        """Who it was, for history and logs: `user/<id>`, `key/<id>` or `system`."""
-        return f"{self.kind}/{self.id}" if self.id else self.kind
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actor", f"{self.kind}/{self.id}" if self.id else self.kind)
 
     def need(self, scope: Scope) -> None:
         """Raises ScopeMissing unless this caller carries `scope`. `admin` carries all but `tokens:read`.

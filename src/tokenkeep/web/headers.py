@@ -44,6 +44,8 @@ _STRICT_TRANSPORT = b"max-age=31536000; includeSubDomains"
 class First(Protocol):
     """What is served before anything else is looked at, because it is asked for the most."""
 
+    template: str  # of its route; the path itself holds no secret
+
     def takes(self, scope: Scope) -> bool:
         """Whether this is such a request, by a program with a key; it is then ready to be answered."""
 
@@ -82,7 +84,7 @@ class Front:
         except Exception as error:  # noqa: BLE001 - what was not foreseen is answered as everywhere
             await self._guard(self._refusing(error), scope, receive, send, began=began)
             return
-        observe.note(self._services, scope, status=200, began=began)
+        observe.note_plain(self._services, scope, template=self._first.template, began=began)
 
     def _refusing(self, error: Exception) -> ASGIApp:
         async def refuse(scope: Scope, receive: Receive, send: Send) -> None:

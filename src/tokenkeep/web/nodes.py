@@ -42,6 +42,7 @@ MIN_TTL = Query(
 
 _TOKEN_HEADERS = ((b"content-type", b"application/json"), *PROGRAM_HEADERS)
 _NO_STORE = {"Cache-Control": "no-store"}
+_HEADERS = "tokenkeep.headers"
 _BEFORE, _AFTER = TOKEN_PATH.split("{credential_id}")
 _REMEMBERED = 10_000
 _rendered: dict[TokenFacts, bytes] = {}  # by identity: facts are one object as long as they hold
@@ -120,7 +121,7 @@ class TokenRead:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Answer one token."""
-        headers = dict(scope["headers"])
+        headers = scope.get(_HEADERS) or dict(scope["headers"])
         key, consumer = headers.get(b"authorization", b""), headers.get(b"x-tokenkeep-consumer")
         if key[:7].lower() == b"bearer ":
             who = await self._keys.authenticate(key[7:].strip().decode("latin-1"))
@@ -161,6 +162,8 @@ def token_route(services: Services, *, more_headers: Sequence[tuple[bytes, bytes
 class TokensFirst:
     """Token reads by programs, before the framework tries any route. What is refused is told exactly as elsewhere."""
 
+    template = TOKEN_PATH
+
     def __init__(self, route: Route) -> None:
         self._route = route
         self.answer: ASGIApp = route.app
@@ -171,9 +174,10 @@ class TokensFirst:
         if not (path.endswith(_AFTER) and path.startswith(_BEFORE) and scope["method"] == "GET"):
             return False
         credential_id = path[len(_BEFORE) : -len(_AFTER)]
-        names = [name for name, _ in scope["headers"]]
-        if not credential_id or "/" in credential_id or b"authorization" not in names or b"cookie" in names:
+        headers = dict(scope["headers"])
+        if not credential_id or "/" in credential_id or b"authorization" not in headers or b"cookie" in headers:
             return False
+        scope[_HEADERS] = headers
         scope["route"] = self._route
         scope["path_params"] = {"credential_id": credential_id}
         return True

@@ -48,6 +48,12 @@ def note(services: Services, scope: Scope, *, status: int, began: float) -> None
     services.access(scope["method"], shown_path(scope), status, began, scope.get(CALLER_KEY, ""))
 
 
+def note_plain(services: Services, scope: Scope, *, template: str, began: float) -> None:
+    """Record a request that succeeded and whose path may be shown as it is."""
+    services.observe(template, 200)
+    services.access(scope["method"], scope["path"], 200, began, scope.get(CALLER_KEY, ""))
+
+
 def note_fault(scope: Scope, error: Exception) -> None:
     """Log an unforeseen exception: its class and where it came from, never its text, which may quote a secret."""
     frames = traceback.extract_tb(error.__traceback__)
