@@ -41,7 +41,7 @@ from tokenkeep.settings import Settings
 from tokenkeep.web.app import Application, build
 from tokenkeep.web.services import Services, WebConfig
 
-USAGE_FLUSH_S, HOUSEKEEPING_S, CATALOG_S, METRICS_S, CLOCK_S = 5, 60, 2, 10, 1
+USAGE_FLUSH_S, HOUSEKEEPING_S, CATALOG_S, METRICS_S, CLOCK_S = 15, 60, 2, 15, 5
 DRAIN_S = 35
 """How long running refreshes may take to finish at the end: longer than a provider's call, and together with the twenty
 seconds that requests get still within the minute a container is given."""

@@ -68,6 +68,7 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@functools.lru_cache(maxsize=4096)  # programs ask for the same paths again and again
 def _clean(text: str) -> str:
     """As it is, unless it could break the line."""
     return text if text.isascii() and text.isprintable() and " " not in text else one_line(text).replace(" ", "%20")
