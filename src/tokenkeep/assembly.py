@@ -34,6 +34,7 @@ from tokenkeep.services.service_keys import ServiceKeys
 from tokenkeep.services.status import Heart, Status
 from tokenkeep.services.sweep import Sweeper
 from tokenkeep.services.throttle import Throttle
+from tokenkeep.services.token_reads import TokenReads
 from tokenkeep.services.tokens import Tokens
 from tokenkeep.services.usage import Usage
 from tokenkeep.services.verification import Verification
@@ -72,6 +73,7 @@ class UseCases:
     service_keys: ServiceKeys
     status: Status
     sweeper: Sweeper
+    token_reads: TokenReads
     tokens: Tokens
     usage: Usage
     verification: Verification
@@ -106,6 +108,7 @@ def assemble(parts: Parts, place: Place) -> UseCases:
     verification = _verification(parts, tokens, addresses)
     accounts = _accounts(parts, pulse)
     sessions = _connect_sessions(parts, place, pulse)
+    service_keys = _service_keys(parts, usage, pulse)
     return UseCases(
         accounts=accounts,
         clients=clients,
@@ -123,9 +126,10 @@ def assemble(parts: Parts, place: Place) -> UseCases:
         peace=peace,
         pulse=pulse,
         refresher=refresher,
-        service_keys=_service_keys(parts, usage, pulse),
+        service_keys=service_keys,
         status=_status(parts, peace, sweeper=sweeper, pulse=pulse),
         sweeper=sweeper,
+        token_reads=TokenReads(keys=service_keys, tokens=tokens, reads=parts.stores.reads, clock=parts.clock),
         tokens=tokens,
         usage=usage,
         verification=verification,

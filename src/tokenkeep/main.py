@@ -270,6 +270,7 @@ def application(house: House) -> Application:
         credentials=cases.credentials,
         verification=cases.verification,
         tokens=cases.tokens,
+        token_reads=cases.token_reads,
         service_keys=cases.service_keys,
         accounts=cases.accounts,
         clients=cases.clients,

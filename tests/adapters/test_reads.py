@@ -144,6 +144,36 @@ async def test_no_read_is_older_than_a_commit(pair: Pair, change: Any, who: str)
     assert after == await pair.writer.credentials.get(WORKSPACE, "credential-1")
 
 
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("who", ["the same process", "another connection"])
+async def test_an_epoch_ends_with_every_commit_and_not_before(pair: Pair, change: Any, who: str) -> None:
+    await put_grant(pair.writer)
+    before = await pair.reader.reads.epoch()
+    await read(pair.reader)
+    await asyncio.sleep(0)
+    assert await pair.reader.reads.epoch() == before or "postgresql" in pair.url  # others may use its server
+    await change(pair.reader if who == "the same process" else pair.writer)
+    assert await pair.reader.reads.epoch() > before
+
+
+async def test_epochs_are_told_together_and_never_too_early(pair: Pair) -> None:
+    await put_grant(pair.writer)
+    first = await asyncio.gather(*(pair.reader.reads.epoch() for _ in range(50)))
+    await _edit(pair.writer)
+    second = await asyncio.gather(*(pair.reader.reads.epoch() for _ in range(50)))
+    assert max(first) < min(second)
+
+
+@pytest.mark.postgres
+async def test_another_server_is_another_epoch(tmp_path: Path) -> None:
+    async with migrated_url("postgresql", tmp_path) as url:
+        database = Database.open(url)
+        before = await database.reads.epoch()
+        await end_other_sessions(url)
+        assert await database.reads.epoch() > before
+        await database.close()
+
+
 async def test_a_revoked_key_is_known_as_revoked_at_once(pair: Pair) -> None:
     await pair.writer.service_keys.add(builders.service_key())
     now = await pair.writer.grants.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 
 from tokenkeep.core.errors import Quarantined
@@ -28,6 +29,10 @@ class ReadableEnvelope:
             return base64.b64decode(parts[2], validate=True)
         except ValueError:
             raise Quarantined from None
+
+    async def opener(self, sealed: bytes, place: Place) -> Callable[[], bytes]:
+        plain = await self.open(sealed, place)
+        return lambda: plain
 
     async def index(self, text: str, workspace_id: str) -> str:
         return f"index of {text} in {workspace_id}"

@@ -239,6 +239,13 @@ class MemoryStatus:
 class MemoryReads:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+        self._epoch = 0
+        self.still = False
+        """True: claims that nothing is committed any more. Else it never claims that."""
+
+    async def epoch(self) -> int:
+        self._epoch += not self.still
+        return self._epoch
 
     async def service_key(self, key_id: str) -> ServiceKey | None:
         return self._rows.service_keys.get(key_id)

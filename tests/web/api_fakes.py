@@ -11,6 +11,7 @@ import httpx2
 
 from tests.kit import builders
 from tests.kit.clock import NOON, FakeClock
+from tokenkeep.core import token_document
 from tokenkeep.core.errors import NotFound, Unauthenticated, UnknownType
 from tokenkeep.core.model import CredentialType, Provider, State, UserSession
 from tokenkeep.core.permissions import Caller, Scope
@@ -20,6 +21,7 @@ from tokenkeep.services.credentials import CredentialView, Removal
 from tokenkeep.services.live_token import Authorization, LiveToken, TokenFacts
 from tokenkeep.services.ports import CredentialFilter, Page, StatusCounts
 from tokenkeep.services.status import StatusView
+from tokenkeep.services.token_reads import TokenRead
 from tokenkeep.services.verification import Verdict
 from tokenkeep.web import app
 from tokenkeep.web.services import Services, WebConfig
@@ -39,7 +41,8 @@ def live_token(**changes: Any) -> LiveToken:
         "state": State.CONNECTED,
     }
     token = changes.pop("access_token", Secret("access-1"))
-    return LiveToken(token, TokenFacts(**defaults | changes))
+    sealed = token_document.dump(builders.token_set(access_token=token))
+    return LiveToken(TokenFacts(**defaults | changes), lambda: sealed)
 
 
 def view(**changes: Any) -> CredentialView:
@@ -99,6 +102,19 @@ class FakeKeys(Asked):
         if text != KEY:
             raise Unauthenticated
         return self.known
+
+
+@dataclass
+class FakeTokenReads:
+    """Token reads by key: the other two fakes, one after the other."""
+
+    keys: FakeKeys
+    tokens: Asked
+
+    async def read(self, key: bytes, credential_id: str, *, min_ttl: int, consumer: str) -> TokenRead:
+        caller = await self.keys.authenticate(key.decode())
+        live = await self.tokens.token(caller, credential_id, min_ttl=min_ttl, consumer=consumer)
+        return TokenRead(actor=caller.actor, live=live, epoch=0, until=0)
 
 
 class FakeAccounts(Asked):
@@ -204,6 +220,7 @@ class Api:
         }
         return Services(
             **made,
+            token_reads=cast("Any", FakeTokenReads(self.service_keys, self.tokens)),
             catalog=cast("Any", FakeCatalog()),
             metrics=lambda: self.metrics,
             observe=lambda *seen: self.observed.append(seen),

@@ -332,7 +332,7 @@ class World:
             "monotonic": lambda: 0.0,
         }
         mounts = [Route("/provider", strict_provider)]
-        return build(Services(**vars(self), tokens=None, **sinks), config(**changes), mounts=mounts)
+        return build(Services(**vars(self), tokens=None, token_reads=None, **sinks), config(**changes), mounts=mounts)
 
 
 async def strict_provider(_: Request) -> HTMLResponse:

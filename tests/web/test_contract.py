@@ -45,6 +45,7 @@ def _services(house: House) -> Services:
         credentials=cases.credentials,
         verification=cases.verification,
         tokens=cases.tokens,
+        token_reads=cases.token_reads,
         service_keys=cases.service_keys,
         accounts=cases.accounts,
         clients=cases.clients,

@@ -55,17 +55,13 @@ class AccessLog:
         lines, self._lines = self._lines, []
         if lines:
             render, offset = self._render, self._clock.now().timestamp() - self._clock.monotonic()
-            self._write("".join([render(line, _stamp(offset + line[4])) for line in lines]))
+            self._write("".join([render(line, _stamp(int((offset + line[4]) * 1000))) for line in lines]))
 
 
-def _stamp(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
-
-
-@functools.lru_cache(maxsize=2)  # a batch lies within a second or two
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+@functools.lru_cache(maxsize=2)  # lines of one millisecond stand together
+def _stamp(milliseconds: int) -> str:
+    second, fraction = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:03d}Z"
 
 
 @functools.lru_cache(maxsize=4096)  # programs ask for the same paths again and again

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,9 +38,6 @@ _CHECK = Place(workspace_id=INSTANCE, kind="check", record_id="check", field="va
 _CHECK_OCTETS = 32
 
 
-_REMEMBERED = 10_000
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How long one data key may seal. With random nonces 2^30 messages leave a collision chance of 2^-37."""
@@ -54,7 +51,7 @@ class Limits:
 class _OpenedKey:
     """A data key ready for use. The cipher object is built once: building it costs more than using it."""
 
-    __slots__ = ("_bound", "_places", "cipher", "created_at", "id", "index_key", "start", "workspace_id")
+    __slots__ = ("_bound", "cipher", "created_at", "id", "index_key", "start", "workspace_id")
 
     def __init__(self, octets: bytes, row: DataKey, workspace_id: str) -> None:
         self.id = row.id
@@ -64,18 +61,11 @@ class _OpenedKey:
         self.cipher = AESGCM(_derive(octets, b"seal/v1"))
         self.index_key = _derive(octets, b"index/v1")
         self._bound = length_prefixed(_APPLICATION, _FORMAT, _SUITE, row.id, workspace_id.encode())
-        self._places: dict[Place, bytes] = {}
 
     def bound(self, place: Place) -> bytes:
-        """The additional data of `place`. Remembered: token reads ask for the same places again and again."""
-        bound = self._places.get(place)
-        if bound is None:
-            parts = (place.kind, place.record_id, place.field, place.grant_id, str(place.version))
-            bound = self._bound + length_prefixed(*(part.encode() for part in parts))
-            if len(self._places) >= _REMEMBERED:
-                self._places.clear()
-            self._places[place] = bound
-        return bound
+        """The additional data of `place`."""
+        parts = (place.kind, place.record_id, place.field, place.grant_id, str(place.version))
+        return self._bound + length_prefixed(*(part.encode() for part in parts))
 
 
 @dataclass(slots=True)
@@ -111,15 +101,29 @@ class EnvelopeAdapter:
 
     async def open(self, sealed: bytes, place: Place) -> bytes:
         """What was sealed at `place`. Raises Quarantined, always without saying why. Awaits nothing for a known key."""
+        return (await self.opener(sealed, place))()
+
+    async def opener(self, sealed: bytes, place: Place) -> Callable[[], bytes]:
+        """What opens `sealed` each time it is called. Both raise Quarantined."""
         key = self._keys.get(sealed[2:_NONCE_AT])
         if key is None:
             key = await self._missing(sealed, place.workspace_id)
-        if key.workspace_id == place.workspace_id and sealed.startswith(_START) and len(sealed) >= OVERHEAD:
+        if key.workspace_id != place.workspace_id or not sealed.startswith(_START) or len(sealed) < OVERHEAD:
+            raise Quarantined
+        decrypt, nonce, text, bound = (
+            key.cipher.decrypt,
+            sealed[_NONCE_AT:_TEXT_AT],
+            sealed[_TEXT_AT:],
+            key.bound(place),
+        )
+
+        def opened() -> bytes:
             try:
-                return key.cipher.decrypt(sealed[_NONCE_AT:_TEXT_AT], sealed[_TEXT_AT:], key.bound(place))
+                return decrypt(nonce, text, bound)
             except InvalidTag:
                 raise Quarantined from None
-        raise Quarantined
+
+        return opened
 
     async def seal(self, plain: bytes, place: Place) -> bytes:
         """The envelope of `plain`, which opens at `place` only. Raises KeyRefused when no data key may be used."""

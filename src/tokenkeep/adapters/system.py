@@ -6,6 +6,7 @@ Owns: the only reading of time and chance. Does not own: what either is used for
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import secrets
 import time
@@ -24,9 +25,8 @@ class SystemClock:
         """Aware UTC."""
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """Seconds that never leap and count through suspension."""
-        return time.clock_gettime(_STEADY)
+    # Seconds that never leap and count through suspension. Without a frame of our own: every request asks four times.
+    monotonic = functools.partial(time.clock_gettime, _STEADY)
 
     async def sleep(self, seconds: float) -> None:
         """Wait, letting others run."""

@@ -6,6 +6,7 @@ Owns: the caller and the scopes and roles. Does not own: finding out who calls (
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from tokenkeep.core.errors import NotFound, ScopeMissing
@@ -40,6 +41,7 @@ class Caller:
     name: str
     scopes: frozenset[str]
     credential_ids: frozenset[str] | None = None  # None: every credential of the workspace
+    expires_at: datetime | None = None  # of the service key; None: it does not end by itself
     actor: str = field(init=False, compare=False)  # for history and logs: `user/<id>`, `key/<id>` or `system`
 
     def __post_init__(self) -> None:

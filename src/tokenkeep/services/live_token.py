@@ -6,12 +6,12 @@ Does not own: deciding what may be given (`tokens`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
-from tokenkeep.core.model import Grant, Place, State
+from tokenkeep.core import token_document
+from tokenkeep.core.model import Grant, State
 from tokenkeep.core.secret import Secret
 
 
@@ -29,11 +29,17 @@ class TokenFacts:
     state: State
 
 
-class LiveToken(NamedTuple):
-    """An access token and its facts."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveToken:
+    """An access token and its facts. It stays sealed until somebody looks at it, and again afterwards."""
 
-    access_token: Secret
     facts: TokenFacts
+    _open: Callable[[], bytes]
+
+    @property
+    def access_token(self) -> Secret:
+        """Opened anew each time. Raises Quarantined."""
+        return token_document.load_access_token(self._open())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,8 +47,7 @@ class Known:
     """What is worked out once about a grant and holds until the grant changes. No secret is among it."""
 
     grant: Grant
-    place: Place
-    facts: TokenFacts
+    live: LiveToken
     fresh_until: dict[int, float] = field(default_factory=dict)  # min_ttl -> last fresh moment, on the monotonic clock
 
     def serves(self, grant: Grant | None, monotonic: float, min_ttl: int) -> bool:

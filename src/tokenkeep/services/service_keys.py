@@ -113,6 +113,7 @@ class ServiceKeys:
             name=key.name,
             scopes=key.scopes,
             credential_ids=key.credential_ids,
+            expires_at=key.expires_at,
         )
         if len(self._callers) >= 10_000:
             self._callers.clear()

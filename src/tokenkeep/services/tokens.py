@@ -55,6 +55,10 @@ class Tokens:
 
     async def token(self, caller: Caller, credential_id: str, *, min_ttl: int = 60, consumer: str = "") -> LiveToken:
         """Raises NotFound, NotOAuth, NotConnected, ReauthorizationRequired, Quarantined, RefreshFailing."""
+        return (await self.known(caller, credential_id, min_ttl=min_ttl, consumer=consumer)).live
+
+    async def known(self, caller: Caller, credential_id: str, *, min_ttl: int, consumer: str = "") -> Known:
+        """The token, and until when it is the answer to this question if nothing is committed. Raises as `token`."""
         if Scope.TOKENS_READ not in caller.scopes or caller.credential_ids is not None:
             caller.need(Scope.TOKENS_READ)
             caller.reach(credential_id)
@@ -66,8 +70,7 @@ class Tokens:
         known = self._known.get(credential_id)
         if known is None or not known.serves(credential.grant, self.clock.monotonic(), min_ttl):
             known = await self._know(caller, credential, min_ttl=min_ttl)
-        plain = await self.envelope.open(known.grant.sealed, known.place)
-        return LiveToken(token_document.load_access_token(plain), known.facts)
+        return known
 
     async def _know(self, caller: Caller, credential: Credential, *, min_ttl: int) -> Known:
         """The grant to serve from, refreshed if it must be, and what a next read need not work out again."""
@@ -76,7 +79,7 @@ class Tokens:
             grant = await self._better(caller, grant, min_ttl=min_ttl)
         known = self._known.get(credential.id)
         if known is None or known.grant is not grant:
-            known = await self._worked_out(grant)
+            known = Known(grant=grant, live=await self._live(grant))
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[credential.id] = known
@@ -84,10 +87,9 @@ class Tokens:
             known.fresh_until[min_ttl] = self._fresh_until(grant, min_ttl)
         return known
 
-    async def _worked_out(self, grant: Grant) -> Known:
-        place = token_place(grant)
-        token_set = token_document.load(await self.envelope.open(grant.sealed, place))
-        return Known(grant=grant, place=place, facts=_facts(grant, token_set))
+    async def _live(self, grant: Grant) -> LiveToken:
+        opener = await self.envelope.opener(grant.sealed, token_place(grant))
+        return LiveToken(_facts(grant, token_document.load(opener())), opener)
 
     def _fresh_until(self, grant: Grant, min_ttl: int) -> float:
         """On the monotonic clock, so that a leap of the wall clock between two reads makes no token look old or young."""
@@ -110,7 +112,7 @@ class Tokens:
         grant = self._usable(credential)
         token_set = await open_tokens(self.envelope, grant)
         if protocol.fingerprint(token_set.access_token) != rejected:
-            return _live(grant, token_set)
+            return await self._live(grant)
         if (self.clock.now() - _obtained(grant)).total_seconds() < REJECTION_GAP_S:
             raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
         if token_set.refresh_token is None:
@@ -121,7 +123,7 @@ class Tokens:
         )
         if (grant.grant_id, grant.version) == before:
             raise RefreshFailing(retry_after=_retry_after(grant, self.clock.now()))
-        return _live(grant, await open_tokens(self.envelope, grant))
+        return await self._live(grant)
 
     async def authorization(self, caller: Caller, credential_id: str, *, consumer: str = "") -> Authorization:
         """Raises as `token` does, and NotFound for a type that does not authenticate HTTP."""
@@ -240,10 +242,6 @@ def _facts(grant: Grant, token_set: TokenSet) -> TokenFacts:
         fingerprint=protocol.fingerprint(token_set.access_token),
         state=grant.standing.state,
     )
-
-
-def _live(grant: Grant, token_set: TokenSet) -> LiveToken:
-    return LiveToken(token_set.access_token, _facts(grant, token_set))
 
 
 def _obtained(grant: Grant) -> datetime:

@@ -34,6 +34,7 @@ from tokenkeep.web import (
     static_files,
     status_api,
     status_page,
+    token_read,
 )
 from tokenkeep.web.headers import Front, transport_headers
 from tokenkeep.web.operations import Operation
@@ -86,7 +87,7 @@ def build(
     mounts: Sequence[BaseRoute] = (),
 ) -> Application:
     """The ASGI application. `mounts` are further routes, such as the demo provider's."""
-    token_route = nodes.token_route(services, more_headers=transport_headers(config))
+    token_route = token_read.token_route(services, more_headers=transport_headers(config))
     handlers = {TokenkeepError: on_failure, RequestProblem: on_refusal, HTTPException: on_http}
     app = Application(
         routes=[token_route, *operations.routes(OPERATIONS), *service.routes, *mounts, *PAGES],
@@ -97,7 +98,7 @@ def build(
     app.state.services = services
     app.state.config = config
     handled = ExceptionMiddleware(app.router, handlers=handlers)
-    app.front = Front(app, handled, first=nodes.TokensFirst(token_route), services=services, config=config)
+    app.front = Front(app, handled, first=token_read.TokensFirst(token_route), services=services, config=config)
     app.state.openapi = openapi.document(OPERATIONS, version=config.version, public_url=config.public_url)
     app.state.error_page = pages.error_page
     return app

@@ -1,51 +1,24 @@
 """What nodes call: live tokens, authorizations, values.
 
-Owns: the four answers that release secrets. Does not own: when a token is refreshed (`services/tokens`).
+Owns: the answers that release secrets. Does not own: serving the token read itself (`token_read`), when a token is
+refreshed (`services/tokens`).
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-import orjson
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as Connection
 
-from tokenkeep.core.errors import NotFound, TokenkeepError
 from tokenkeep.core.model import State
 from tokenkeep.core.permissions import Scope
-from tokenkeep.services.live_token import LiveToken, TokenFacts
 from tokenkeep.web.bodies import Accepted, answer, instant
-from tokenkeep.web.callers import CALLER_KEY, caller
-from tokenkeep.web.headers import PROGRAM_HEADERS
-from tokenkeep.web.operations import LONGEST_PART, Call, Operation, consumer_name
-from tokenkeep.web.problems import RequestProblem, failure, refused
-from tokenkeep.web.queries import Query, read_query
-from tokenkeep.web.services import Services
+from tokenkeep.web.operations import Call, Operation
+from tokenkeep.web.token_read import MIN_TTL, TOKEN_PATH, token_octets
 
-TOKEN_PATH = "/v1/credentials/{credential_id}/token"
-MIN_TTL = Query(
-    name="min_ttl",
-    description="Seconds the token must still live, wherever the provider can give that.",
-    kind="integer",
-    default=60,
-    minimum=0,
-    maximum=86400,
-)
-
-_TOKEN_HEADERS = ((b"content-type", b"application/json"), *PROGRAM_HEADERS)
 _NO_STORE = {"Cache-Control": "no-store"}
-_HEADERS = "tokenkeep.headers"
-_BEFORE, _AFTER = TOKEN_PATH.split("{credential_id}")
-_REMEMBERED = 10_000
-_rendered: dict[TokenFacts, bytes] = {}  # by identity: facts are one object as long as they hold
 _RELEASE_PROBLEMS = ("not_connected", "reauthorization_required", "client_missing", "undecryptable", "refresh_failing")
 
 
@@ -81,112 +54,6 @@ class ValuesAnswer(msgspec.Struct):
 
     type: str
     values: dict[str, Any]
-
-
-def token_octets(token: LiveToken) -> bytes:
-    """The token answer as JSON. By hand and not by Struct: this is the route that everything waits for."""
-    facts = token.facts
-    rest = _rendered.get(facts)
-    if rest is None:
-        rest = _render(facts)
-    return b'{"access_token":' + orjson.dumps(token.access_token.reveal()) + rest
-
-
-def _render(facts: TokenFacts) -> bytes:
-    """All of the answer but the token itself, remembered as long as nothing about the token changes."""
-    document = {
-        "token_type": facts.token_type,
-        "expires_at": facts.expires_at,
-        "scope": " ".join(facts.scope),
-        "fingerprint": facts.fingerprint,
-        "state": facts.state.value,
-    }
-    rest = b"," + orjson.dumps(document, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS)[1:]
-    if len(_rendered) >= _REMEMBERED:
-        _rendered.clear()
-    _rendered[facts] = rest
-    return rest
-
-
-class TokenRead:
-    """`GET /v1/credentials/{id}/token` as a bare ASGI application.
-
-    The framework's own matching, wrapping and error handling would cost as much as the work itself. Failures rise to
-    whoever calls.
-    """
-
-    def __init__(self, services: Services, *, more_headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        self._keys, self._tokens = services.service_keys, services.tokens
-        self._headers = (*_TOKEN_HEADERS, *more_headers)
-
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Answer one token."""
-        headers = scope.get(_HEADERS) or dict(scope["headers"])
-        key, consumer = headers.get(b"authorization", b""), headers.get(b"x-tokenkeep-consumer")
-        if key[:7].lower() == b"bearer ":
-            who = await self._keys.authenticate(key[7:].strip().decode("latin-1"))
-            scope[CALLER_KEY] = who.actor
-        else:
-            who = await caller(Request(scope, receive))
-        credential_id: str = scope["path_params"]["credential_id"]
-        if len(credential_id) > LONGEST_PART or "\x00" in credential_id:
-            raise NotFound
-        token = await self._tokens.token(
-            who,
-            credential_id,
-            min_ttl=_min_ttl(scope["query_string"]),
-            consumer="" if consumer is None else _consumer(consumer),
-        )
-        body = token_octets(token)
-        start = [(b"content-length", b"%d" % len(body)), *self._headers]
-        await send({"type": "http.response.start", "status": 200, "headers": start})
-        await send({"type": "http.response.body", "body": body})
-
-
-# The same few nodes ask in the same words again and again; refusals are raised, so they are never kept.
-@functools.lru_cache(maxsize=256)
-def _min_ttl(query_string: bytes) -> int:
-    return int(read_query(query_string, (MIN_TTL,))["min_ttl"])
-
-
-@functools.lru_cache(maxsize=1024)
-def _consumer(header: bytes) -> str:
-    return consumer_name(header.decode("latin-1"))
-
-
-def token_route(services: Services, *, more_headers: Sequence[tuple[bytes, bytes]] = ()) -> Route:
-    """Where the table has the token read, for wrong methods and for whoever walks the table."""
-    return Route(TOKEN_PATH, TokenRead(services, more_headers=more_headers), methods=["GET"], name="read_token")
-
-
-class TokensFirst:
-    """Token reads by programs, before the framework tries any route. What is refused is told exactly as elsewhere."""
-
-    template = TOKEN_PATH
-
-    def __init__(self, route: Route) -> None:
-        self._route = route
-        self.answer: ASGIApp = route.app
-
-    def takes(self, scope: Connection) -> bool:
-        """With a key and no cookie: nothing in the answer depends on the Host then. The rest goes the usual way."""
-        path: str = scope["path"]
-        if not (path.endswith(_AFTER) and path.startswith(_BEFORE) and scope["method"] == "GET"):
-            return False
-        credential_id = path[len(_BEFORE) : -len(_AFTER)]
-        headers = dict(scope["headers"])
-        if not credential_id or "/" in credential_id or b"authorization" not in headers or b"cookie" in headers:
-            return False
-        scope[_HEADERS] = headers
-        scope["route"] = self._route
-        scope["path_params"] = {"credential_id": credential_id}
-        return True
-
-    def refusal(self, scope: Connection, error: Exception) -> Response | None:
-        """None: not foreseen."""
-        if isinstance(error, TokenkeepError):
-            return failure(Request(scope), error)
-        return refused(error) if isinstance(error, RequestProblem) else None
 
 
 async def refresh_token(call: Call) -> Response:

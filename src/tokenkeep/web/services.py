@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tokenkeep.services.ports import Catalog
     from tokenkeep.services.service_keys import ServiceKeys
     from tokenkeep.services.status import Status
+    from tokenkeep.services.token_reads import TokenReads
     from tokenkeep.services.tokens import Tokens
     from tokenkeep.services.verification import Verification
 
@@ -33,6 +34,7 @@ class Services:
     credentials: Credentials
     verification: Verification
     tokens: Tokens
+    token_reads: TokenReads
     service_keys: ServiceKeys
     accounts: Accounts
     clients: Clients

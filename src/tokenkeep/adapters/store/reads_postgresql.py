@@ -1,7 +1,7 @@
 """Token reads on PostgreSQL.
 
-Owns: the connection that validates cached entries, all that are wanted at a time in one question. Does not own: the
-cache (`reads`).
+Owns: the connection that tells whether anything was committed, and validates cached entries, all that are wanted at a
+time in one question. Does not own: the cache (`reads`).
 
 A request that arrives while a question is under way waits for the next one, so no answer is older than its request:
 the reads are linearizable, with any number of other processes writing. LISTEN/NOTIFY was rejected: poolers break it, and
@@ -62,6 +62,8 @@ SELECT c.workspace_id, c.id, c.version, g.grant_id, g.revision
   JOIN credentials c ON c.workspace_id = wanted.workspace_id AND c.id = wanted.id
   LEFT JOIN grants g ON g.workspace_id = c.workspace_id AND g.credential_id = c.id
 """
+_SNAPSHOT = "SELECT pg_current_snapshot()::text"
+"""Which transactions are over. It changes with every commit that wrote something, in any database of the server."""
 _POOLER = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 """What a transaction pooler answers to a prepared statement that lives on another of its connections."""
 _FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -74,9 +76,15 @@ class PostgresqlReads:
         self._options = _options(url)
         self._connection: asyncpg.Connection[Any] | None = None
         self._pooled = False
-        self._waiting: list[tuple[Name, asyncio.Future[Any]]] = []
+        self._snapshot, self._epoch = "", 0
+        self._waiting: list[tuple[Name | None, asyncio.Future[Any]]] = []
         self._serving: asyncio.Task[None] | None = None
         self._cache: Cache[Any] = Cache()
+
+    async def epoch(self) -> int:
+        """Changes with every commit. Raises Unavailable when the database cannot be read."""
+        epoch: int = await self._ask(None)
+        return epoch
 
     async def service_key(self, key_id: str) -> ServiceKey | None:
         """None: unknown. Raises Unavailable when the database cannot be read."""
@@ -96,7 +104,7 @@ class PostgresqlReads:
         if connection is not None:
             await connection.close(timeout=TIMEOUT_S)
 
-    async def _ask(self, name: Name) -> Any:
+    async def _ask(self, name: Name | None) -> Any:
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         self._waiting.append((name, answer))
@@ -112,9 +120,11 @@ class PostgresqlReads:
         finally:
             self._serving = None
 
-    async def _serve_batch(self, batch: Sequence[tuple[Name, asyncio.Future[Any]]]) -> None:
+    async def _serve_batch(self, batch: Sequence[tuple[Name | None, asyncio.Future[Any]]]) -> None:
+        names = {name for name, _ in batch}
         try:
-            found = await self._answer({name for name, _ in batch})
+            epoch = await self._now() if None in names else 0
+            found = await self._answer([name for name in names if name is not None])
         except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for _, answer in batch:
                 if not answer.done():
@@ -122,7 +132,14 @@ class PostgresqlReads:
             return
         for name, answer in batch:
             if not answer.done():  # done: its caller hung up
-                answer.set_result(found.get(name))
+                answer.set_result(epoch if name is None else found.get(name))
+
+    async def _now(self) -> int:
+        ((snapshot,),) = await self._fetch(_SNAPSHOT)
+        if snapshot != self._snapshot:
+            self._snapshot = snapshot
+            self._epoch += 1
+        return self._epoch
 
     async def _answer(self, names: Iterable[Name]) -> Mapping[Name, Any]:
         cached = {name: entry for name in names if (entry := self._cache.get(name)) is not None}
@@ -168,6 +185,7 @@ class PostgresqlReads:
                 self._drop()
         options = self._options | ({"statement_cache_size": 0} if self._pooled else {})
         self._connection = await asyncpg.connect(**options)
+        self._snapshot = ""  # it means something to the server it came from only
         try:
             return await self._fetch_once(self._connection, sql, arguments)
         except _FAILURES:
@@ -193,7 +211,8 @@ def _options(url: URL) -> dict[str, Any]:
     _, options = _DIALECT.create_connect_args(url)
     ours = {"prepared_statement_cache_size", "prepared_statement_name_func", "statement_cache_size", "async_creator_fn"}
     kept = {name: value for name, value in options.items() if name not in ours}
-    return {"timeout": TIMEOUT_S, "command_timeout": TIMEOUT_S} | kept
+    # A standby's snapshot does not name the transactions that run, so it would not tell of their commits.
+    return {"timeout": TIMEOUT_S, "command_timeout": TIMEOUT_S, "target_session_attrs": "primary"} | kept
 
 
 def _split(names: Iterable[Name]) -> tuple[list[str], list[str], list[str]]:

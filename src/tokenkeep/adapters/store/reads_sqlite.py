@@ -56,6 +56,13 @@ class SqliteReads:
         self._credentials: Cache[Credential] = Cache()
         self._service_keys: Cache[ServiceKey] = Cache()
 
+    async def epoch(self) -> int:
+        """Changes with every commit of another connection. Raises Unavailable when the database cannot be read."""
+        try:
+            return self._now()
+        except sqlite3.Error as failure:
+            raise self._lost() from failure
+
     async def service_key(self, key_id: str) -> ServiceKey | None:
         """None: unknown. Raises Unavailable when the database cannot be read."""
         try:

@@ -125,6 +125,9 @@ class GrantStore(Protocol):
 class Reads(Protocol):
     """What a token read needs, from memory when nothing changed, and never stale after a commit anywhere."""
 
+    async def epoch(self) -> int:
+        """A number that was answered before only if nothing was committed since. Raises Unavailable."""
+
     async def service_key(self, key_id: str) -> ServiceKey | None: ...
 
     async def credential(self, workspace_id: str, credential_id: str) -> Credential | None: ...

@@ -63,6 +63,9 @@ class Envelope(Protocol):
 
     async def open(self, sealed: bytes, place: Place) -> bytes: ...
 
+    async def opener(self, sealed: bytes, place: Place) -> Callable[[], bytes]:
+        """What opens `sealed` each time it is called, and keeps only sealed octets meanwhile."""
+
     async def index(self, text: str, workspace_id: str) -> str:
         """A keyed digest for equality search over sealed text (provider account ids)."""
 
