@@ -12,44 +12,19 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import uvloop
 
 from bench.kit.house import DATABASES, database, fill, opened, settings
-from bench.kit.processes import Process, free_port
-from bench.kit.tables import show
-from tests.kit import builders
-from tokenkeep import main as assembly
-from tokenkeep.core.model import Provider
-from tokenkeep.services.sealing import client_place
-from tokenkeep.services.sweep import AT_ONCE_PER_LANE
+from bench.kit.local_provider import DELAY_MS, PROVIDER, local_provider, register, token_endpoint
+from bench.kit.tables import show, verdict
+from tokenkeep.house import House
+from tokenkeep.services.gate import CALLS_PER_LANE
 
-CREDENTIALS, DELAY_MS, ROUNDS = 500, 20, 3
+CREDENTIALS, ROUNDS = 2000, 3
 
 
-class WithEndpoint:
-    """The shipped catalogue and a provider whose token endpoint is on loopback, where provider files may not point."""
-
-    def __init__(self, shipped: Any, provider: Provider) -> None:
-        self._shipped, self._provider = shipped, provider
-
-    def provider(self, provider_id: str) -> Provider:
-        return self._provider if provider_id == self._provider.id else self._shipped.provider(provider_id)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._shipped, name)
-
-
-async def register(house: assembly.House) -> None:
-    """The workspace's client at that provider."""
-    ((workspace_id, _),) = await house.database.accounts.workspaces()
-    plain = builders.client(workspace_id=workspace_id, provider="bench")
-    sealed = await house.cases.clients.envelope.seal(b"client-secret", client_place(plain))
-    await house.database.clients.put(builders.client(workspace_id=workspace_id, provider="bench", secret_sealed=sealed))
-
-
-async def drained(house: assembly.House, workspace_id: str) -> float:
+async def drained(house: House, workspace_id: str) -> float:
     """Seconds until nothing is due any more, sweeping as the ticker would."""
     began = time.perf_counter()
     while await house.database.grants.due(limit=1):
@@ -62,7 +37,7 @@ async def drained(house: assembly.House, workspace_id: str) -> float:
     return took
 
 
-async def bare(house: assembly.House, url: str) -> float:
+async def bare(house: House, url: str) -> float:
     """Seconds for as many calls, a new connection each as the refresher does it."""
     numbers = iter(range(CREDENTIALS))
     form = b"grant_type=refresh_token&refresh_token=" + b"r" * 200
@@ -74,7 +49,7 @@ async def bare(house: assembly.House, url: str) -> float:
             assert answer.status == 200, answer
 
     began = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(AT_ONCE_PER_LANE)))
+    await asyncio.gather(*(worker() for _ in range(CALLS_PER_LANE)))
     return time.perf_counter() - began
 
 
@@ -84,30 +59,28 @@ async def once(kind: str, endpoint: str) -> tuple[float, float]:
             environ = settings(Path(folder), url, TOKENKEEP_OUTBOUND_ALLOW="127.0.0.1")
             async with opened(environ) as house:
                 await register(house)
-                filled = await fill(house, count=CREDENTIALS, expires_in=timedelta(seconds=-60), provider="bench")
+                filled = await fill(house, count=CREDENTIALS, expires_in=timedelta(seconds=-60), provider=PROVIDER)
                 return await bare(house, endpoint), await drained(house, filled.workspace_id)
 
 
 def main() -> None:
     """Measure both databases and print one table."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}/token"
-    provider = builders.provider(id="bench", token_endpoint=endpoint, hosts=frozenset({f"127.0.0.1:{port}"}))
-    shipped = assembly._catalog  # noqa: SLF001
-    assembly._catalog = lambda given: WithEndpoint(shipped(given), provider)  # type: ignore[assignment,return-value]  # noqa: SLF001
     rows: list[list[object]] = []
-    with Process("-m", "bench.kit.endpoint", str(port), str(DELAY_MS), port=port, pinned=False):
-        time.sleep(0.5)
+    ratios = {}
+    with local_provider() as port:
         for kind in DATABASES:
-            rounds = [uvloop.run(once(kind, endpoint)) for _ in range(ROUNDS)]
+            rounds = [uvloop.run(once(kind, token_endpoint(port))) for _ in range(ROUNDS)]
             calls_s, sweep_s = (median(each) for each in zip(*rounds, strict=True))
+            ratios[kind] = calls_s / sweep_s
             rows.append([f"bare loop ({kind} round)", calls_s, CREDENTIALS / calls_s, 1.0])
-            rows.append([f"sweep, {kind}", sweep_s, CREDENTIALS / sweep_s, calls_s / sweep_s])
+            rows.append([f"sweep, {kind}", sweep_s, CREDENTIALS / sweep_s, ratios[kind]])
     show(
-        f"Refreshing {CREDENTIALS} credentials, {AT_ONCE_PER_LANE} at once, provider answers in {DELAY_MS} ms",
+        f"Refreshing {CREDENTIALS} credentials, {CALLS_PER_LANE} calls at once, provider answers in {DELAY_MS} ms",
         ["", "seconds", "refreshes/s", "ratio"],
         rows,
     )
+    for kind, ratio in ratios.items():
+        print(verdict(f"{kind}, ratio to the bare loop", ratio, at_least=0.6), flush=True)
 
 
 if __name__ == "__main__":

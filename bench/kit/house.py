@@ -24,7 +24,8 @@ from tokenkeep.adapters.logs import configure_logging
 from tokenkeep.core.model import Grant
 from tokenkeep.core.permissions import system
 from tokenkeep.core.secret import Secret
-from tokenkeep.main import House, open_house
+from tokenkeep.house import House
+from tokenkeep.main import open_house
 from tokenkeep.services.sealing import seal_tokens
 from tokenkeep.settings.environment import read
 
@@ -87,9 +88,12 @@ class Filled:
 
 
 async def fill(
-    house: House, *, count: int, expires_in: timedelta, client: str = "client-1", provider: str = "demo"
+    house: House, *, count: int, expires_in: timedelta, client: str = "client-1", provider: str = "demo", first: int = 0
 ) -> Filled:
-    """`count` connected credentials whose tokens end in `expires_in`, and a key that reads them."""
+    """`count` connected credentials whose tokens end in `expires_in`, and a key that reads them.
+
+    `first`: the number of the first, where others were put in before.
+    """
     ((workspace_id, _),) = await house.database.accounts.workspaces()
     now = await house.database.grants.now()
     expires_at, an_hour_ago = now + expires_in, now - timedelta(hours=1)
@@ -102,8 +106,8 @@ async def fill(
         scopes_requested=("notes.read", "notes.write", "profile"),
         scopes_granted=("notes.read", "notes.write", "profile"),
     )
-    ids = [f"01999999-0000-7000-8000-{number:012d}" for number in range(count)]
-    for number, credential_id in enumerate(ids):
+    ids = [f"01999999-0000-7000-8000-{number:012d}" for number in range(first, first + count)]
+    for number, credential_id in enumerate(ids, first):
         await _connected(house, replace(pattern, credential_id=credential_id, grant_id=f"grant-{number}"), number)
     _, key = await house.cases.service_keys.create(system(workspace_id), name="bench", scopes={"tokens:read"})
     return Filled(workspace_id, ids, key.reveal())

@@ -199,6 +199,33 @@ async def test_a_commit_of_another_process_is_seen(tmp_path: Path) -> None:
         await database.close()
 
 
+async def test_a_commit_elsewhere_leaves_the_very_same_objects(pair: Pair) -> None:
+    await put_grant(pair.writer)
+    await put_grant(pair.writer, credential_id="credential-2")
+    await pair.writer.service_keys.add(builders.service_key())
+    question = ("key-1", WORKSPACE, "credential-1")
+    before, epoch = await pair.reader.reads.both(*question), await pair.reader.reads.epoch()
+    await pair.writer.credentials.delete(WORKSPACE, "credential-2")
+    assert await pair.reader.reads.epoch() > epoch
+    after = await pair.reader.reads.both(*question)
+    assert all(one is other for one, other in zip(before, after, strict=True))
+    await _refresh(pair.writer)
+    key, credential = await pair.reader.reads.both(*question)
+    assert key is before[0]
+    assert credential.grant.version == before[1].grant.version + 1
+    assert await pair.reader.reads.both("nobody", OTHER_WORKSPACE, "credential-1") == (None, None)
+
+
+async def test_a_client_is_read_as_it_is_stored(pair: Pair) -> None:
+    await pair.writer.clients.put(builders.client())
+    assert await pair.reader.reads.client(WORKSPACE, "client-1") == await pair.writer.clients.get(WORKSPACE, "client-1")
+    assert await pair.reader.reads.client(OTHER_WORKSPACE, "client-1") is None
+    await pair.writer.clients.pause(builders.client(), code="invalid_client", probe_at=await pair.writer.grants.now())
+    assert (await pair.reader.reads.client(WORKSPACE, "client-1")).incident_code == "invalid_client"
+    await pair.writer.clients.delete(WORKSPACE, "acme")
+    assert await pair.reader.reads.client(WORKSPACE, "client-1") is None
+
+
 async def test_many_readers_beside_a_writer_never_go_back(pair: Pair) -> None:
     await put_grant(pair.writer)
     committed = 1

@@ -80,8 +80,19 @@ async def test_due_are_those_whose_time_has_come_oldest_first(database: AnyDatab
     await database.grants.restand(unplanned, replace(unplanned.standing, next_refresh_at=None), None)
     await put_grant(database, credential_id="theirs", workspace_id=OTHER_WORKSPACE, due=now - 75 * SECOND)
     oldest_first = [(WORKSPACE, "later"), (OTHER_WORKSPACE, "theirs"), (WORKSPACE, "late")]
-    assert list(await database.grants.due(limit=10)) == oldest_first
-    assert list(await database.grants.due(limit=2)) == oldest_first[:2]
+    assert [due[:2] for due in await database.grants.due(limit=10)] == oldest_first
+    assert [due[:2] for due in await database.grants.due(limit=2)] == oldest_first[:2]
+    assert {due.provider for due in await database.grants.due(limit=2)} == {"acme"}
+    assert [due[:2] for due in await database.grants.due(limit=2, beside=[(WORKSPACE, "acme")])] == oldest_first[1:2]
+    assert not await database.grants.due(limit=2, beside=[(WORKSPACE, "acme"), (OTHER_WORKSPACE, "acme")])
+
+
+async def test_what_was_refreshed_in_the_future_is_made_due(database: AnyDatabase, now: datetime) -> None:
+    for name, refreshed in (("ahead", now + 86400 * SECOND), ("well", now), ("never", None)):
+        standing = builders.standing(last_refresh_at=refreshed, next_refresh_at=now + 90000 * SECOND)
+        await put_grant(database, credential_id=name, standing=standing)
+    assert await database.grants.hasten_future() == 1
+    assert [due.credential_id for due in await database.grants.due(limit=10)] == ["ahead"]
 
 
 async def test_a_claimed_grant_is_due_again_only_when_its_lease_ends(database: AnyDatabase, now: datetime) -> None:
@@ -149,7 +160,7 @@ async def test_hastening_makes_the_client_failed_grants_of_one_client_due(databa
     await put_grant(database, credential_id="theirs", standing=paused, workspace_id=OTHER_WORKSPACE)
     await claimed(database, await put_grant(database, credential_id="leased", standing=paused))
     assert await database.grants.hasten(WORKSPACE, "client-1") == 1
-    assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "paused")]
+    assert [due[:2] for due in await database.grants.due(limit=10)] == [(WORKSPACE, "paused")]
 
 
 async def test_hastening_takes_along_what_was_merely_postponed(database: AnyDatabase) -> None:
@@ -157,7 +168,7 @@ async def test_hastening_takes_along_what_was_merely_postponed(database: AnyData
     for name, minutes in {"soon": 10, "later": 30}.items():
         await put_grant(database, credential_id=name, due=now + timedelta(minutes=minutes))
     assert await database.grants.hasten(WORKSPACE, "client-1", within_s=15 * 60) == 1
-    assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "soon")]
+    assert [due[:2] for due in await database.grants.due(limit=10)] == [(WORKSPACE, "soon")]
 
 
 async def test_releasing_ends_every_lease_and_keeps_the_traces(database: AnyDatabase) -> None:
@@ -168,7 +179,7 @@ async def test_releasing_ends_every_lease_and_keeps_the_traces(database: AnyData
     after = await stored(database)
     assert (after.lease_owner, after.lease_until) == ("", None)
     assert (after.fence, after.intent_at) == (crashed.grant.fence, crashed.grant.intent_at)
-    assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "credential-1")]
+    assert [due[:2] for due in await database.grants.due(limit=10)] == [(WORKSPACE, "credential-1")]
     assert (await claimed(database, grant)).previous_intent_fingerprint == "of me"
 
 
@@ -176,7 +187,7 @@ async def test_leases_of_other_processes_are_not_released(database: AnyDatabase)
     await claimed(database, await put_grant(database), owner="service/1")
     await claimed(database, await put_grant(database, credential_id="other"), owner="command/1")
     assert await database.grants.release_all(owners="service") == 1
-    assert list(await database.grants.due(limit=10)) == [(WORKSPACE, "credential-1")]
+    assert [due[:2] for due in await database.grants.due(limit=10)] == [(WORKSPACE, "credential-1")]
 
 
 async def test_a_spilled_answer_is_stored_after_the_leases_were_released(database: AnyDatabase) -> None:

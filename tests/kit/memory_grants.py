@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from tokenkeep.core.errors import InvalidInput, NotFound
 from tokenkeep.core.model import Credential, Event, FailureKind, Grant, Reference, ServiceKey, Standing, State
-from tokenkeep.services.ports import Clock, CredentialFilter, Lease, Page
+from tokenkeep.services.ports import Clock, CredentialFilter, Due, Lane, Lease, Page
 
 Key = tuple[str, str]
 """(workspace, credential)."""
@@ -152,10 +152,14 @@ class MemoryGrants:
         self._rows.tell(event if removed is not None else None)
         return removed
 
-    async def due(self, *, limit: int) -> Sequence[Key]:
+    async def due(self, *, limit: int, beside: Collection[Lane] = ()) -> Sequence[Due]:
         now = self._rows.clock.now()
-        planned = [(grant.standing.next_refresh_at, key) for key, grant in self._rows.grants.items()]
-        return [key for at, key in sorted(each for each in planned if each[0] is not None and each[0] <= now)][:limit]
+        planned = [
+            (grant.standing.next_refresh_at, Due(*key, grant.provider))
+            for key, grant in self._rows.grants.items()
+            if (key[0], grant.provider) not in beside
+        ]
+        return [due for at, due in sorted(each for each in planned if each[0] is not None and each[0] <= now)][:limit]
 
     async def claim(self, grant: Grant, *, owner: str, lease_s: int, intent_fingerprint: str) -> Lease | None:
         self._rows.works("grants.claim")
@@ -244,6 +248,19 @@ class MemoryGrants:
             if (grant.workspace_id, grant.client) == (workspace_id, client) and self._free(grant)
         ]
         return self._due_now([grant for grant in of_client if waits(grant)])
+
+    async def hasten_future(self) -> int:
+        now = self._rows.clock.now()
+        ahead = [
+            grant
+            for grant in self._rows.grants.values()
+            if (grant.standing.last_refresh_at or now) > now + timedelta(seconds=60)
+            and grant.standing.next_refresh_at is not None
+            and self._free(grant)
+        ]
+        for grant in ahead:
+            self._put(replace(grant, standing=replace(grant.standing, next_refresh_at=now)))
+        return len(ahead)
 
     async def release_all(self, *, owners: str) -> int:
         leased = [

@@ -56,12 +56,18 @@ class Metrics:
         )
         self._grants = self._gauge("grants", "Grants by state.", "state")
         self._overdue = self._gauge("grants_overdue", "Grants due for more than a minute.")
+        self._paused = self._gauge("refreshing_paused", "1 while no refresh starts, by cause.", "cause")
+        self._free = self._gauge("storage_free_bytes", "Room left on the disk that answers are kept on.")
         self._swept_at = self._gauge("sweep_last_run_timestamp_seconds", "When the last sweep ended.")
         self._gauge("build_info", "Which version this is.", "version").labels(version).set(1)
 
     def request(self, route: str, status: int) -> None:
         """Count one answered request. `route` is the pattern from the route table; empty: none matched."""
         self._requests.counts[route, status] += 1
+
+    def answered(self) -> int:
+        """How many requests this process has answered so far."""
+        return sum(self._requests.counts.values())
 
     def refresh(self, provider: str, outcome: str, *, duration_s: float | None = None) -> None:
         """Count one refresh; no duration where the provider was not asked."""
@@ -83,6 +89,14 @@ class Metrics:
         for state, count in by_state.items():
             self._grants.labels(state).set(count)
         self._overdue.set(overdue)
+
+    def paused(self, cause: str, *, now: bool) -> None:
+        """Refreshing is, or is no longer, kept from starting by that cause."""
+        self._paused.labels(cause).set(now)
+
+    def free(self, octets: int) -> None:
+        """What was left on the disk at the last look."""
+        self._free.set(octets)
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format (`CONTENT_TYPE`)."""

@@ -25,6 +25,7 @@ from tokenkeep.services.ports import (
     Envelope,
     GrantStore,
     Journal,
+    Reads,
     Registration,
 )
 from tokenkeep.services.sealing import client_place, open_client_secret
@@ -53,6 +54,7 @@ class Clients:
     """Use cases over `ClientStore`."""
 
     store: ClientStore
+    reads: Reads
     grants: GrantStore
     catalog: Catalog
     envelope: Envelope
@@ -132,7 +134,7 @@ class Clients:
 
     async def registration(self, workspace_id: str, handle: str) -> Registration:
         """A client with its secret opened. Raises ClientMissing, Quarantined, NotFound (provider file gone)."""
-        client = await self.store.get(workspace_id, handle)
+        client = await self.reads.client(workspace_id, handle)
         if client is None:
             raise ClientMissing(fix="An administrator registers a client under Settings.")
         return await self._open(client)

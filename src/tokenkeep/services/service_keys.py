@@ -84,11 +84,15 @@ class ServiceKeys:
 
     async def authenticate(self, text: str) -> Caller:
         """Who calls with this key. Raises Unauthenticated, saying nothing about why."""
+        return (await self.recognise(text))[1]
+
+    async def recognise(self, text: str) -> tuple[ServiceKey, Caller]:
+        """The key and who calls with it. Raises as `authenticate`."""
         digest = _digest(text)
         known = self._callers.get(digest)
         if known is not None and await self.reads.service_key(known[0].id) is known[0] and not self._expired(known[0]):
             self.usage.key_used(known[0].id)
-            return known[1]
+            return known
         id_ = _claimed_id(text)
         key = await self.reads.service_key(id_) if id_ else None
         # The same work for an unknown key as for a wrong one (T69).
@@ -96,7 +100,7 @@ class ServiceKeys:
         if key is None or not right or key.revoked_at is not None or self._expired(key):
             raise Unauthenticated("This service key is not valid.", fix="Send `Authorization: Bearer tk_…`.")
         self.usage.key_used(key.id)
-        return self._caller(key)
+        return key, self._caller(key)
 
     def _expired(self, key: ServiceKey) -> bool:
         return key.expires_at is not None and key.expires_at <= self.clock.now()

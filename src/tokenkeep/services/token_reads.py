@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from tokenkeep.core.model import Grant, ServiceKey
 from tokenkeep.core.permissions import Caller
 from tokenkeep.services.live_token import LiveToken
 from tokenkeep.services.ports import Clock, Reads
@@ -24,12 +25,14 @@ REMEMBERED = 10_000
 Question = tuple[bytes, str, int, str]  # digest of the key, credential, min_ttl, consumer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class TokenRead:
     """Who asked, and the answer. It holds while the epoch lasts, until a moment of the monotonic clock."""
 
     actor: str
     live: LiveToken
+    key: ServiceKey
+    grant: Grant
     epoch: int
     until: float
 
@@ -49,17 +52,29 @@ class TokenReads:
         question = (blake2b(key).digest(), credential_id, min_ttl, consumer)
         epoch = await self.reads.epoch()  # before anything is read: what is read is at least as new
         answered = self._answered.get(question)
-        if answered is None or answered.epoch != epoch or answered.until < self.clock.monotonic():
-            answered = await self._anew(key, question, epoch)
+        if answered is None or answered.until < self.clock.monotonic():
+            return await self._anew(key, question, epoch)
+        if answered.epoch != epoch:
+            if not await self._still_true(answered):
+                return await self._anew(key, question, epoch)
+            answered.epoch = epoch
         return answered
+
+    async def _still_true(self, answered: TokenRead) -> bool:
+        """Something was committed: whether it was something else. Reads answer the same object for an unchanged row."""
+        grant = answered.grant
+        key, credential = await self.reads.both(answered.key.id, grant.workspace_id, grant.credential_id)
+        return key is answered.key and credential is not None and credential.grant is grant
 
     async def _anew(self, key: bytes, question: Question, epoch: int) -> TokenRead:
         _, credential_id, min_ttl, consumer = question
         self._answered.pop(question, None)
-        caller = await self.keys.authenticate(key.decode("latin-1"))
+        service_key, caller = await self.keys.recognise(key.decode("latin-1"))
         known = await self.tokens.known(caller, credential_id, min_ttl=min_ttl, consumer=consumer)
         until = min(known.fresh_until.get(min_ttl, 0.0), self._end(caller))
-        read = TokenRead(actor=caller.actor, live=known.live, epoch=epoch, until=until)
+        read = TokenRead(
+            actor=caller.actor, live=known.live, key=service_key, grant=known.grant, epoch=epoch, until=until
+        )
         while len(self._answered) >= REMEMBERED:
             del self._answered[next(iter(self._answered))]
         self._answered[question] = read

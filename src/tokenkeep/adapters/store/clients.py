@@ -19,7 +19,8 @@ from tokenkeep.core.errors import Conflict
 from tokenkeep.core.model import Client
 
 
-def _client_of(row: Mapping[Any, Any]) -> Client:
+def client_of(row: Mapping[Any, Any]) -> Client:
+    """The noun of a row."""
     return Client(**{**row, "scopes": tuple(row["scopes"])})
 
 
@@ -48,13 +49,13 @@ class Clients:
     async def _one(self, *conditions: ColumnElement[bool]) -> Client | None:
         async with self._engines.read() as connection:
             row = (await connection.execute(select(clients).where(*conditions))).mappings().first()
-        return _client_of(row) if row is not None else None
+        return client_of(row) if row is not None else None
 
     async def list(self, workspace_id: str) -> Sequence[Client]:
         """By provider."""
         statement = select(clients).where(clients.c.workspace_id == workspace_id).order_by(clients.c.provider)
         async with self._engines.read() as connection:
-            return [_client_of(row) for row in (await connection.execute(statement)).mappings()]
+            return [client_of(row) for row in (await connection.execute(statement)).mappings()]
 
     async def put(self, client: Client) -> None:
         """Insert or replace. Raises Conflict when another registration holds the provider or the handle."""

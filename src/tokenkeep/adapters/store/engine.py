@@ -10,26 +10,33 @@ PostgreSQL session (named statements, advisory session locks, LISTEN), so a tran
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.schema import Table
 
+from tokenkeep.adapters.store.group import Group, Work
 from tokenkeep.core.errors import Misconfigured, Unavailable
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 BUSY_TIMEOUT_S = 10
 """How long a SQLite statement waits for another process's transaction."""
+GROUPS = 3
+"""Group commits that PostgreSQL runs beside each other; a part of the pool, so that other writers find a connection."""
 
 _POOLER_SAFE = {
     "statement_cache_size": 0,
@@ -48,13 +55,17 @@ class Engines:
             prepare_file(self.path)
             self.writer = _sqlite(url, begin="BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite(url, begin="BEGIN", pool_size=pool_size)
+            self._thread: _Thread | None = _Thread(self.url)
+            self._turn: asyncio.Lock | None = asyncio.Lock()
         elif self.url.drivername == "postgresql+asyncpg":
             self.writer = self.reader = _postgresql(url, pool_size=pool_size)
+            self._thread = self._turn = None
         else:
             raise Misconfigured(
                 "The database URL names a database that is not supported.",
                 fix="Use sqlite+aiosqlite:////absolute/path or postgresql+asyncpg://user@host/name.",
             )
+        self._group = Group(self._committed, at_once=1 if self._thread is not None else GROUPS)
 
     @property
     def path(self) -> Path:
@@ -63,12 +74,33 @@ class Engines:
             raise Misconfigured("The database URL names no file.", fix="Use sqlite+aiosqlite:////absolute/path.")
         return Path(self.url.database)
 
+    @property
+    def all(self) -> set[Engine]:
+        """Every engine, for whoever listens to what happens in them."""
+        grouping = {self._thread.engine} if self._thread is not None else set()
+        return {self.writer.sync_engine, self.reader.sync_engine} | grouping
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that may write, committed at the end of the block. Raises Unavailable."""
         with _translated():
-            async with self.writer.begin() as connection:
+            async with self._turn or nullcontext(), self.writer.begin() as connection:
                 yield connection
+
+    async def grouped(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work`, done in a transaction that it may share with others' writes. Raises Unavailable.
+
+        For the refresher's writes, of which many come together. `work` does nothing but its statements.
+        """
+        with _translated():
+            return await self._group.write(work)
+
+    async def _committed(self, batch: Sequence[Work]) -> Sequence[Any]:
+        if self._thread is not None:
+            async with self._turn or nullcontext():
+                return await self._thread.committed(batch)
+        async with self.writer.begin() as connection:
+            return await connection.run_sync(lambda plain: [work(plain) for work in batch])
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -83,8 +115,40 @@ class Engines:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._group.close()
+        if self._thread is not None:
+            await self._thread.close()
         await self.writer.dispose()
         await self.reader.dispose()
+
+
+class _Thread:
+    """The thread in which SQLite's group commits run: one hop for the whole batch, where the asynchronous driver hops
+    for every statement."""
+
+    def __init__(self, url: URL) -> None:
+        self.engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"),
+            hide_parameters=True,
+            pool_size=1,
+            max_overflow=0,
+            connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        )
+        _hook(self.engine, begin="BEGIN IMMEDIATE")
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenkeep-writer")
+
+    async def committed(self, batch: Sequence[Work]) -> Sequence[Any]:
+        """The results, once they are on the disk."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._commit, batch)
+
+    def _commit(self, batch: Sequence[Work]) -> Sequence[Any]:
+        with self.engine.begin() as connection:
+            return [work(connection) for work in batch]
+
+    async def close(self) -> None:
+        """Close the connection and end the thread."""
+        await asyncio.get_running_loop().run_in_executor(self._worker, self.engine.dispose)
+        self._worker.shutdown()
 
 
 @contextmanager
@@ -100,7 +164,8 @@ def _translated() -> Iterator[None]:
 
 def prepare_file(path: Path) -> None:
     """Create the SQLite file for its owner alone; its -wal and -shm files take over the mode."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    if not path.exists():  # closing a descriptor of an open database would drop the locks that SQLite holds on it
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _sqlite(url: str, *, begin: str, pool_size: int) -> AsyncEngine:

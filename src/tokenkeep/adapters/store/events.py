@@ -17,12 +17,18 @@ from tokenkeep.adapters.tables import events
 from tokenkeep.core.model import Event
 from tokenkeep.services.ports import Page
 
+INSERT = insert(events)
+
 
 async def insert_event(connection: AsyncConnection, event: Event | None) -> None:
     """Write a line in the transaction of what it tells about. None: there is nothing to tell."""
-    if event is None:
-        return
-    row = {
+    if event is not None:
+        await connection.execute(INSERT, event_row(event))
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """The columns of a line."""
+    return {
         "id": event.id,
         "workspace_id": event.workspace_id,
         "credential_id": event.credential_id,
@@ -31,7 +37,6 @@ async def insert_event(connection: AsyncConnection, event: Event | None) -> None
         "actor": event.actor,
         "detail": dict(event.detail),
     }
-    await connection.execute(insert(events).values(row))
 
 
 def _event_of(row: Mapping[Any, Any]) -> Event:

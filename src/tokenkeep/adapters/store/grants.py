@@ -6,23 +6,37 @@ generation over a newer one (reliability 4.4). Does not own: when to refresh and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, bindparam, delete, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    and_,
+    bindparam,
+    delete,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql.dml import Update
 
 from tokenkeep.adapters.store.engine import Engines
-from tokenkeep.adapters.store.events import insert_event
+from tokenkeep.adapters.store.events import INSERT, event_row, insert_event
 from tokenkeep.adapters.store.grant_rows import generation_row, grant_of, standing_row
-from tokenkeep.adapters.store.rows import grant_at, lease_free
+from tokenkeep.adapters.store.rows import lease_free
 from tokenkeep.adapters.tables import credentials, grants, orphans
 from tokenkeep.adapters.tables.columns import UtcTime, clock_after, clock_at_start, clock_now
 from tokenkeep.core.errors import NotFound
 from tokenkeep.core.model import Event, FailureKind, Grant, Standing
-from tokenkeep.services.ports import Lease
+from tokenkeep.services.ports import Due, Lane, Lease
 
 _FREE: dict[str, Any] = {"lease_owner": "", "lease_until": None}
 _NO_INTENT: dict[str, Any] = {
@@ -42,15 +56,51 @@ def _change(*conditions: ColumnElement[bool]) -> Update:
     return update(grants).where(*conditions).values(revision=grants.c.revision + 1)
 
 
-def _held(lease: Lease) -> ColumnElement[bool]:
-    """The row is still what the lease was taken on: nobody claimed it since, stored into it or connected anew."""
-    held = lease.grant
-    at = grant_at(held.workspace_id, held.credential_id, grant_id=held.grant_id, version=held.version)
-    return and_(at, grants.c.fence == held.fence)
+# What a refresh writes is built once: building a statement costs several times what executing it does.
+_LEASE_S = bindparam("lease_s", type_=Float)
+_SAME = and_(*(grants.c[name] == bindparam(f"at_{name}") for name in ("workspace_id", "credential_id")))
+_SAME_GENERATION = and_(_SAME, *(grants.c[name] == bindparam(f"at_{name}") for name in ("grant_id", "version")))
+_HELD = and_(_SAME_GENERATION, grants.c.fence == bindparam("at_fence"))
+"""The row is still what the lease was taken on: nobody claimed it since, stored into it or connected anew."""
+_GET = select(grants).where(_SAME)
+_CLAIM = (
+    _change(_SAME_GENERATION, lease_free())
+    .values(
+        lease_owner=bindparam("owner"),
+        lease_until=clock_after(_LEASE_S),
+        next_refresh_at=clock_after(_LEASE_S),
+        intent_at=clock_now(),
+        intent_fingerprint=bindparam("fingerprint"),
+        fence=grants.c.fence + 1,
+        prior_intent_at=grants.c.intent_at,
+        prior_intent_fingerprint=grants.c.intent_fingerprint,
+        prior_next_refresh_at=grants.c.next_refresh_at,
+    )
+    .returning(*grants.c)
+)
+_EXTEND = (
+    _change(_HELD, grants.c.lease_owner == bindparam("owner"))
+    .values(lease_until=clock_after(_LEASE_S), next_refresh_at=clock_after(_LEASE_S))
+    .returning(grants.c.fence)
+)
+
+
+@functools.cache
+def _write_where(condition: str, columns: tuple[str, ...]) -> Update:
+    """UPDATE of these columns where the row is `held`, or of the same generation and `free`."""
+    conditions = {"held": (_HELD,), "free": (_SAME_GENERATION, lease_free())}[condition]
+    new = {name: bindparam(f"new_{name}", type_=grants.c[name].type) for name in columns}
+    return _change(*conditions).values(new).returning(grants.c.fence)
+
+
+def _place(grant: Grant) -> dict[str, Any]:
+    """The parameters of `_HELD` and what it is made of."""
+    names = ("workspace_id", "credential_id", "grant_id", "version", "fence")
+    return {f"at_{name}": getattr(grant, name) for name in names}
 
 
 DUE = (
-    select(grants.c.workspace_id, grants.c.credential_id)
+    select(grants.c.workspace_id, grants.c.credential_id, grants.c.provider)
     .where(grants.c.next_refresh_at.is_not(None), grants.c.next_refresh_at <= clock_at_start())
     .order_by(grants.c.next_refresh_at)
     .limit(bindparam("limit", type_=Integer))
@@ -67,8 +117,8 @@ class Grants:
     async def get(self, workspace_id: str, credential_id: str) -> Grant | None:
         """None: not connected, or not in this workspace."""
         async with self._engines.read() as connection:
-            found = await connection.execute(select(grants).where(_at(workspace_id, credential_id)))
-            row = found.mappings().first()
+            place = {"at_workspace_id": workspace_id, "at_credential_id": credential_id}
+            row = (await connection.execute(_GET, place)).mappings().first()
         return grant_of(row) if row is not None else None
 
     async def connect(self, grant: Grant, event: Event) -> None:
@@ -108,65 +158,54 @@ class Grants:
             await insert_event(connection, event)
         return grant_of(row)
 
-    async def due(self, *, limit: int) -> Sequence[tuple[str, str]]:
-        """(workspace, credential), oldest first."""
+    async def due(self, *, limit: int, beside: Collection[Lane] = ()) -> Sequence[Due]:
+        """Oldest first."""
+        lanes = tuple_(grants.c.workspace_id, grants.c.provider)
+        statement = DUE.where(lanes.not_in(list(beside))) if beside else DUE
         async with self._engines.read() as connection:
-            rows = (await connection.execute(DUE, {"limit": limit})).all()
-        return [(row.workspace_id, row.credential_id) for row in rows]
+            rows = (await connection.execute(statement, {"limit": limit})).all()
+        return [Due(*row) for row in rows]
 
     async def claim(self, grant: Grant, *, owner: str, lease_s: int, intent_fingerprint: str) -> Lease | None:
         """W1. None: somebody else has it, or the row has changed."""
-        at = grant_at(grant.workspace_id, grant.credential_id, grant_id=grant.grant_id, version=grant.version)
-        statement = (
-            _change(at, lease_free())
-            .values(
-                lease_owner=owner,
-                lease_until=clock_after(lease_s),
-                next_refresh_at=clock_after(lease_s),
-                intent_at=clock_now(),
-                intent_fingerprint=intent_fingerprint,
-                fence=grants.c.fence + 1,
-                prior_intent_at=grants.c.intent_at,
-                prior_intent_fingerprint=grants.c.intent_fingerprint,
-                prior_next_refresh_at=grants.c.next_refresh_at,
-            )
-            .returning(*grants.c)
-        )
-        async with self._engines.write() as connection:
-            row = (await connection.execute(statement)).mappings().first()
+        given = _place(grant) | {"owner": owner, "lease_s": lease_s, "fingerprint": intent_fingerprint}
+        row = await self._engines.grouped(lambda connection: connection.execute(_CLAIM, given).mappings().first())
         return _lease_of(row) if row is not None else None
 
     async def extend(self, lease: Lease, *, lease_s: int) -> bool:
         """False: the lease is no longer ours."""
-        statement = (
-            _change(_held(lease), grants.c.lease_owner == lease.grant.lease_owner)
-            .values(lease_until=clock_after(lease_s), next_refresh_at=clock_after(lease_s))
-            .returning(grants.c.fence)
+        return await self._write(
+            _EXTEND, _place(lease.grant) | {"owner": lease.grant.lease_owner, "lease_s": lease_s}, None
         )
-        return await self._write(statement, None)
 
     async def store(self, lease: Lease, grant: Grant, event: Event) -> bool:
         """W2. False: fence, version or grant is no longer the lease's, and nothing was written."""
-        new = generation_row(grant) | _FREE | _NO_INTENT
-        return await self._write(_change(_held(lease)).values(new).returning(grants.c.fence), event)
+        return await self._set("held", lease.grant, generation_row(grant) | _FREE | _NO_INTENT, event)
 
     async def settle(self, lease: Lease, standing: Standing, event: Event | None, *, keep_intent: bool = False) -> bool:
         """End a refresh that changed no token. False: as for `store`."""
         new = standing_row(standing) | _FREE | ({} if keep_intent else _NO_INTENT)
-        return await self._write(_change(_held(lease)).values(new).returning(grants.c.fence), event)
+        return await self._set("held", lease.grant, new, event)
 
     async def restand(self, grant: Grant, standing: Standing, event: Event | None) -> bool:
         """False: somebody leases the grant, or it has changed."""
-        at = grant_at(grant.workspace_id, grant.credential_id, grant_id=grant.grant_id, version=grant.version)
-        statement = _change(at, lease_free()).values(standing_row(standing)).returning(grants.c.fence)
-        return await self._write(statement, event)
+        return await self._set("free", grant, standing_row(standing), event)
 
-    async def _write(self, statement: Any, event: Event | None) -> bool:
-        async with self._engines.write() as connection:
-            if (await connection.execute(statement)).first() is None:
+    async def _set(self, condition: str, at: Grant, new: Mapping[str, Any], event: Event | None) -> bool:
+        statement = _write_where(condition, tuple(new))
+        return await self._write(statement, _place(at) | {f"new_{name}": value for name, value in new.items()}, event)
+
+    async def _write(self, statement: Update, given: Mapping[str, Any], event: Event | None) -> bool:
+        """Whether a row was written, and the line of history with it."""
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(statement, given).first() is None:
                 return False
-            await insert_event(connection, event)
+            if event is not None:
+                connection.execute(INSERT, event_row(event))
             return True
+
+        return await self._engines.grouped(work)
 
     async def shelve(self, lease: Lease, sealed: bytes, *, version: int, until: datetime) -> None:
         """Keep what lost its fence. Nothing is kept for a credential that is gone."""
@@ -210,6 +249,14 @@ class Grants:
         soon = and_(grants.c.next_refresh_at > clock_now(), grants.c.next_refresh_at <= clock_after(within_s))
         waiting = or_(grants.c.failure_kind == str(FailureKind.CLIENT), soon)
         statement = _change(grants.c.workspace_id == workspace_id, grants.c.client == client, waiting, lease_free())
+        async with self._engines.write() as connection:
+            return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
+
+    async def hasten_future(self) -> int:
+        """How many were made due."""
+        statement = _change(
+            grants.c.last_refresh_at > clock_after(60), grants.c.next_refresh_at.is_not(None), lease_free()
+        )
         async with self._engines.write() as connection:
             return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
 

@@ -17,7 +17,7 @@ from sqlalchemy import Dialect, Select, and_, bindparam, select
 
 from tokenkeep.adapters.store.credentials import WITH_GRANT, credential_of
 from tokenkeep.adapters.store.service_keys import service_key_of
-from tokenkeep.adapters.tables import credentials, service_keys
+from tokenkeep.adapters.tables import clients, credentials, service_keys
 from tokenkeep.core.model import Credential, ServiceKey
 
 T = TypeVar("T")
@@ -88,6 +88,11 @@ class BareStatement:
 SERVICE_KEY = select(service_keys).where(service_keys.c.id == bindparam("id"))
 CREDENTIAL = WITH_GRANT.where(
     and_(credentials.c.workspace_id == bindparam("workspace_id"), credentials.c.id == bindparam("id"))
+)
+
+
+CLIENT = select(clients).where(
+    and_(clients.c.workspace_id == bindparam("workspace_id"), clients.c.id == bindparam("id"))
 )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import ARRAY, Text, and_, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import asyncpg as postgresql
 from sqlalchemy.engine import URL
 
+from tokenkeep.adapters.store.clients import client_of
 from tokenkeep.adapters.store.credentials import WITH_GRANT
 from tokenkeep.adapters.store.reads import (
     BareStatement,
@@ -28,14 +29,16 @@ from tokenkeep.adapters.store.reads import (
     credential_entry,
     service_key_entry,
 )
-from tokenkeep.adapters.tables import credentials, service_keys
+from tokenkeep.adapters.tables import clients, credentials, service_keys
 from tokenkeep.core.errors import Unavailable
-from tokenkeep.core.model import Credential, ServiceKey
+from tokenkeep.core.model import Client, Credential, ServiceKey
 
 TIMEOUT_S = 10.0
 
 Name = tuple[str | None, str]
 """(workspace, credential), or (None, service key)."""
+ClientName = tuple[str, str, str]
+"""("client", workspace, client)"""
 
 _DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 _TEXTS = ARRAY(Text)
@@ -53,6 +56,12 @@ _CREDENTIALS = BareStatement(
 _SERVICE_KEYS = BareStatement(
     select(service_keys).where(service_keys.c.id == any_(bindparam("ids", type_=_TEXTS))), _DIALECT
 )
+_CLIENTS = BareStatement(
+    select(clients).join_from(
+        clients, _WANTED, and_(clients.c.workspace_id == _WANTED.c.workspace_id, clients.c.id == _WANTED.c.id)
+    ),
+    _DIALECT,
+)
 _STAMPS = """
 SELECT NULL AS workspace_id, id, revision, NULL AS grant_id, NULL AS grant_revision
   FROM service_keys WHERE id = ANY($1::text[])
@@ -66,7 +75,8 @@ _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 """Which transactions are over. It changes with every commit that wrote something, in any database of the server."""
 _POOLER = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 """What a transaction pooler answers to a prepared statement that lives on another of its connections."""
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The internal one: the server has just ended the session, and the driver has read that but not yet let go.
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class PostgresqlReads:
@@ -77,7 +87,7 @@ class PostgresqlReads:
         self._connection: asyncpg.Connection[Any] | None = None
         self._pooled = False
         self._snapshot, self._epoch = "", 0
-        self._waiting: list[tuple[Name | None, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Name | ClientName | None, asyncio.Future[Any]]] = []
         self._serving: asyncio.Task[None] | None = None
         self._cache: Cache[Any] = Cache()
 
@@ -96,6 +106,18 @@ class PostgresqlReads:
         credential: Credential | None = await self._ask((workspace_id, credential_id))
         return credential
 
+    async def both(
+        self, key_id: str, workspace_id: str, credential_id: str
+    ) -> tuple[ServiceKey | None, Credential | None]:
+        """As `service_key` and `credential`, in one question."""
+        key, credential = await asyncio.gather(self._asked((None, key_id)), self._asked((workspace_id, credential_id)))
+        return key, credential
+
+    async def client(self, workspace_id: str, client_id: str) -> Client | None:
+        """None: not in this workspace. Raises Unavailable when the database cannot be read."""
+        client: Client | None = await self._ask(("client", workspace_id, client_id))
+        return client
+
     async def close(self) -> None:
         """Answer who waits, then close the connection."""
         if self._serving is not None:
@@ -104,13 +126,16 @@ class PostgresqlReads:
         if connection is not None:
             await connection.close(timeout=TIMEOUT_S)
 
-    async def _ask(self, name: Name | None) -> Any:
+    async def _ask(self, name: Name | ClientName | None) -> Any:
+        return await self._asked(name)
+
+    def _asked(self, name: Name | ClientName | None) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         self._waiting.append((name, answer))
         if self._serving is None:
             self._serving = loop.create_task(self._serve())  # not the caller's own: others wait for it too
-        return await answer
+        return answer
 
     async def _serve(self) -> None:
         try:
@@ -120,11 +145,15 @@ class PostgresqlReads:
         finally:
             self._serving = None
 
-    async def _serve_batch(self, batch: Sequence[tuple[Name | None, asyncio.Future[Any]]]) -> None:
+    async def _serve_batch(self, batch: Sequence[tuple[Name | ClientName | None, asyncio.Future[Any]]]) -> None:
         names = {name for name, _ in batch}
         try:
             epoch = await self._now() if None in names else 0
-            found = await self._answer([name for name in names if name is not None])
+            rows = await self._answer([name for name in names if name is not None and len(name) == 2])
+            found: Mapping[Any, Any] = {
+                **rows,
+                **await self._clients([name for name in names if name is not None and len(name) == 3]),
+            }
         except Exception as failure:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for _, answer in batch:
                 if not answer.done():
@@ -155,6 +184,13 @@ class PostgresqlReads:
             else:
                 self._cache.drop(name)
         return true | {name: entry.noun for name, entry in loaded.items()}
+
+    async def _clients(self, names: Sequence[ClientName]) -> Mapping[ClientName, Client]:
+        if not names:
+            return {}
+        wanted = _CLIENTS.arguments(workspace_ids=[name[1] for name in names], ids=[name[2] for name in names])
+        rows = [client_of(_CLIENTS.row(raw)) for raw in await self._fetch(_CLIENTS.sql, *wanted)]
+        return {("client", client.workspace_id, client.id): client for client in rows}
 
     async def _stamps(self, names: Iterable[Name]) -> Mapping[Name, Stamp]:
         keys, workspaces, ids = _split(names)

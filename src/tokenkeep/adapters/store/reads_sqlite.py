@@ -18,7 +18,9 @@ from urllib.parse import quote
 
 from sqlalchemy.dialects.sqlite import aiosqlite
 
+from tokenkeep.adapters.store.clients import client_of
 from tokenkeep.adapters.store.reads import (
+    CLIENT,
     CREDENTIAL,
     SERVICE_KEY,
     BareStatement,
@@ -29,13 +31,14 @@ from tokenkeep.adapters.store.reads import (
     service_key_entry,
 )
 from tokenkeep.core.errors import Unavailable
-from tokenkeep.core.model import Credential, ServiceKey
+from tokenkeep.core.model import Client, Credential, ServiceKey
 
 T = TypeVar("T")
 
 _DIALECT = aiosqlite.dialect()
 _CREDENTIAL = BareStatement(CREDENTIAL, _DIALECT)
 _SERVICE_KEY = BareStatement(SERVICE_KEY, _DIALECT)
+_CLIENT = BareStatement(CLIENT, _DIALECT)
 _CREDENTIAL_STAMP = (
     "SELECT c.version, g.grant_id, g.revision FROM credentials c"
     " LEFT JOIN grants g ON g.workspace_id = c.workspace_id AND g.credential_id = c.id"
@@ -47,21 +50,23 @@ _SERVICE_KEY_STAMP = "SELECT revision FROM service_keys WHERE id = ?"
 class SqliteReads:
     """The port `Reads`. An entry is true as long as its epoch lasts: from one foreign commit to the next."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, heard: Callable[[Exception], object] | None = None) -> None:
         self._path = path
+        self._heard = heard  # is told every error
         self._connection: sqlite3.Connection | None = None
         self._data_version = -1
         self._epoch = 0
         self._asked = False
         self._credentials: Cache[Credential] = Cache()
         self._service_keys: Cache[ServiceKey] = Cache()
+        self._clients: Cache[Client | None] = Cache()
 
     async def epoch(self) -> int:
         """Changes with every commit of another connection. Raises Unavailable when the database cannot be read."""
         try:
             return self._now()
         except sqlite3.Error as failure:
-            raise self._lost() from failure
+            raise self._lost(failure) from failure
 
     async def service_key(self, key_id: str) -> ServiceKey | None:
         """None: unknown. Raises Unavailable when the database cannot be read."""
@@ -77,7 +82,7 @@ class SqliteReads:
                 load=lambda: self._load_service_key(key_id),
             )
         except sqlite3.Error as failure:
-            raise self._lost() from failure
+            raise self._lost(failure) from failure
 
     async def credential(self, workspace_id: str, credential_id: str) -> Credential | None:
         """None: not in this workspace. Raises Unavailable when the database cannot be read."""
@@ -94,7 +99,27 @@ class SqliteReads:
                 load=lambda: self._load_credential(workspace_id, credential_id),
             )
         except sqlite3.Error as failure:
-            raise self._lost() from failure
+            raise self._lost(failure) from failure
+
+    async def both(
+        self, key_id: str, workspace_id: str, credential_id: str
+    ) -> tuple[ServiceKey | None, Credential | None]:
+        """As `service_key` and `credential`."""
+        return await self.service_key(key_id), await self.credential(workspace_id, credential_id)
+
+    async def client(self, workspace_id: str, client_id: str) -> Client | None:
+        """None: not in this workspace. Raises Unavailable when the database cannot be read."""
+        name = (workspace_id, client_id)
+        try:
+            epoch = self._now()
+            entry = self._clients.get(name)
+            if entry is None or entry.epoch != epoch:
+                raw = self._one(_CLIENT.sql, _CLIENT.arguments(workspace_id=workspace_id, id=client_id))
+                entry = Entry(client_of(_CLIENT.row(raw)) if raw is not None else None, (), epoch)
+                self._clients.put(name, entry)
+        except sqlite3.Error as failure:
+            raise self._lost(failure) from failure
+        return entry.noun
 
     async def close(self) -> None:
         """Close the connection. A later read would open a new one."""
@@ -161,8 +186,10 @@ class SqliteReads:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    def _lost(self) -> Unavailable:
+    def _lost(self, failure: Exception) -> Unavailable:
         self._asked = False
+        if self._heard is not None:
+            self._heard(failure)
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -10,7 +10,7 @@ import binascii
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, or_
 
 from tokenkeep.adapters.tables import grants
 from tokenkeep.adapters.tables.columns import clock_now
@@ -20,16 +20,6 @@ from tokenkeep.core.errors import InvalidInput
 def lease_free() -> ColumnElement[bool]:
     """Nobody holds the grant's lease, or the holder's time is over."""
     return or_(grants.c.lease_owner == "", grants.c.lease_until <= clock_now())
-
-
-def grant_at(workspace_id: str, credential_id: str, *, grant_id: str, version: int) -> ColumnElement[bool]:
-    """The grant, as long as it is the same consent in the same generation."""
-    return and_(
-        grants.c.workspace_id == workspace_id,
-        grants.c.credential_id == credential_id,
-        grants.c.grant_id == grant_id,
-        grants.c.version == version,
-    )
 
 
 def cursor_of(*parts: str) -> str:

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Float, Text, literal
+from sqlalchemy import BigInteger, BindParameter, Dialect, Float, Text, literal
 from sqlalchemy.dialects.postgresql import TEXT as POSTGRES_TEXT
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.ext.compiler import compiles
@@ -82,8 +82,8 @@ class clock_after(GenericFunction[datetime]):  # noqa: N801
     type = UtcTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(literal(float(seconds), Float))
+    def __init__(self, seconds: float | BindParameter[float]) -> None:
+        super().__init__(seconds if isinstance(seconds, BindParameter) else literal(float(seconds), Float))
 
 
 class clock_at_start(GenericFunction[datetime]):  # noqa: N801

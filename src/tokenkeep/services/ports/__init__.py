@@ -8,10 +8,23 @@ see another one's rows: they answer None, or raise NotFound where they must act.
 
 from tokenkeep.services.ports.catalog import Catalog
 from tokenkeep.services.ports.connecting import AuthorizationStore, ClientStore, DataKeyStore
-from tokenkeep.services.ports.keeping import CredentialFilter, CredentialStore, GrantStore, Lease, Page, Reads
+from tokenkeep.services.ports.keeping import (
+    CredentialFilter,
+    CredentialStore,
+    Due,
+    GrantStore,
+    Lane,
+    Lease,
+    Page,
+    Reads,
+)
 from tokenkeep.services.ports.machine import Clock, Entropy, Envelope, Journal, Passwords, Spill, Tasks
+from tokenkeep.services.ports.outbox import EndpointStore, Mail, Notice, OutboxStore, Poster, Untold
 from tokenkeep.services.ports.people import AccountStore, ReferenceStore, ServiceKeyStore
+from tokenkeep.services.ports.refusals import RefusalStore
+from tokenkeep.services.ports.storage import InstanceStore, Mark, Memento, Obstacle, Watch
 from tokenkeep.services.ports.stores import Stores
+from tokenkeep.services.ports.timing import Forecast, ForecastStore, RejectionStore
 from tokenkeep.services.ports.watching import Attention, EventStore, StatusCounts, StatusStore
 from tokenkeep.services.ports.wire import Registration, TokenEndpoint
 
@@ -25,17 +38,32 @@ __all__ = [
     "CredentialFilter",
     "CredentialStore",
     "DataKeyStore",
+    "Due",
+    "EndpointStore",
     "Entropy",
     "Envelope",
     "EventStore",
+    "Forecast",
+    "ForecastStore",
     "GrantStore",
+    "InstanceStore",
     "Journal",
+    "Lane",
     "Lease",
+    "Mail",
+    "Mark",
+    "Memento",
+    "Notice",
+    "Obstacle",
+    "OutboxStore",
     "Page",
     "Passwords",
+    "Poster",
     "Reads",
     "ReferenceStore",
+    "RefusalStore",
     "Registration",
+    "RejectionStore",
     "ServiceKeyStore",
     "Spill",
     "StatusCounts",
@@ -43,4 +71,6 @@ __all__ = [
     "Stores",
     "Tasks",
     "TokenEndpoint",
+    "Untold",
+    "Watch",
 ]

@@ -5,12 +5,12 @@ Owns: what is kept for good. Does not own: attempts, people, numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from tokenkeep.core.model import Credential, Event, Grant, ServiceKey, Standing
+from tokenkeep.core.model import Client, Credential, Event, Grant, ServiceKey, Standing
 
 T = TypeVar("T")
 
@@ -62,6 +62,18 @@ class Lease:
     previous_intent_fingerprint: str
 
 
+Lane = tuple[str, str]
+"""(workspace, provider)"""
+
+
+class Due(NamedTuple):
+    """A grant whose time has come."""
+
+    workspace_id: str
+    credential_id: str
+    provider: str
+
+
 class GrantStore(Protocol):
     """Grants and their leases. All conditional writes are one statement; lease times are the database's."""
 
@@ -76,8 +88,8 @@ class GrantStore(Protocol):
     async def disconnect(self, workspace_id: str, credential_id: str, event: Event) -> Grant | None:
         """Remove the grant, answering what was removed."""
 
-    async def due(self, *, limit: int) -> Sequence[tuple[str, str]]:
-        """(workspace, credential) of grants whose `next_refresh_at` has come, oldest first, by the partial index.
+    async def due(self, *, limit: int, beside: Collection[Lane] = ()) -> Sequence[Due]:
+        """Grants whose `next_refresh_at` has come, oldest first, by the partial index. Those of lanes `beside` are left out.
 
         A claimed row is not due: claiming moves `next_refresh_at` to the lease's end, so a crashed owner's row comes
         back by itself."""
@@ -115,6 +127,10 @@ class GrantStore(Protocol):
 
         Those that come due `within_s` anyway, too: while the client was paused they were merely postponed."""
 
+    async def hasten_future(self) -> int:
+        """Make due what was refreshed in the future, by more than a minute: the clock was set back since, and their plans lie
+        as far ahead."""
+
     async def release_all(self, *, owners: str) -> int:
         """End every lease whose owner begins with `owners`: right only where no such process can be alive."""
 
@@ -131,3 +147,10 @@ class Reads(Protocol):
     async def service_key(self, key_id: str) -> ServiceKey | None: ...
 
     async def credential(self, workspace_id: str, credential_id: str) -> Credential | None: ...
+
+    async def both(
+        self, key_id: str, workspace_id: str, credential_id: str
+    ) -> tuple[ServiceKey | None, Credential | None]:
+        """A service key and a credential, in one question."""
+
+    async def client(self, workspace_id: str, client_id: str) -> Client | None: ...
