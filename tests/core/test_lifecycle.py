@@ -89,6 +89,17 @@ def test_a_failure_leaves_the_tokens_times_alone():
         )
 
 
+def test_what_is_foreseen_and_learned_outlives_every_failure_and_comes_anew_with_a_success():
+    known = {"needs_person_at": LATER, "warn_at": SOON, "learned_life_s": 7200, "endless": True}
+    before = builders.standing(**known)
+    for happening in (TRANSIENT, CLIENT, GRANT, INTERNAL, Postponed(until=SOON)):
+        after = apply(before, happening, now=NOON)
+        assert {name: getattr(after, name) for name in known} == known
+    assert apply(before, OBTAINED, now=NOON).needs_person_at is None
+    after = apply(builders.standing(), replace(OBTAINED, **known), now=NOON)
+    assert {name: getattr(after, name) for name in known} == known
+
+
 def test_a_postponement_is_no_failure():
     assert apply(builders.standing(), Postponed(until=SOON), now=NOON).failure is None
     before = builders.standing(state=F, failure=builders.failure(count=4))

@@ -28,7 +28,9 @@ token_sets = st.builds(
     refresh_token=st.none() | texts.filter(bool).map(Secret),
     scope=st.none() | st.lists(texts, max_size=3).map(tuple),
     expires_at=st.none() | moments,
+    endless=st.booleans(),
     refresh_expires_at=st.none() | moments,
+    grant_expires_at=st.none() | moments,
     extra=st.dictionaries(st.text(max_size=5), plain, max_size=3),
 )
 

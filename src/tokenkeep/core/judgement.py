@@ -145,7 +145,7 @@ def judge(answer: Answer, provider: Provider, *, now: datetime, requested: datet
     if answer.status == 0:
         return _no_answer(answer.fault)
     document = token_answer.parse(answer.body.reveal())
-    retry_after = _retry_after(answer.headers.get("retry-after", ""), now)
+    retry_after = asked_to_wait(answer, now=now)
     words = tuple(_words(document)) if document is not None else ()
     if answer.status in _BUSY or not (answer.status in _SUCCESS or answer.status in _CLIENT_TROUBLE):
         uncertain = _holds_token(document, provider) or (answer.status in _GATEWAY_TROUBLE and not words)
@@ -271,6 +271,11 @@ def _aadsts(document: Document) -> Iterator[int]:
     description = document.get("error_description")
     if isinstance(description, str):
         yield from (int(number) for number in _AADSTS_NUMBER.findall(description[:200]))
+
+
+def asked_to_wait(answer: Answer, *, now: datetime) -> int | None:
+    """Seconds that the answer asks for. None: it does not."""
+    return _retry_after(answer.headers.get("retry-after", ""), now)
 
 
 def _retry_after(text: str, now: datetime) -> int | None:

@@ -8,7 +8,7 @@ Owns: `apply`, the one function that turns a grant's standing into the next. Doe
                                    └──┼─Failed(transient, client)
                                       │                     │ Failed(grant)
                        Connected ─────┤                     ▼
-                                      └── reauthorization_required
+                                      └── reauthorization_required ──doubted──▶ failing
     any ──Failed(internal) x3, or Undecryptable──▶ quarantined ──Connected──▶ connected
 """
 
@@ -21,6 +21,8 @@ from tokenkeep.core.model import Failure, FailureKind, Standing, State
 
 POISON_COUNT = 3
 """So many identical internal errors in a row put a grant aside, so that it cannot hold up the others."""
+DOUBTED = "mass_refusal"
+"""The code of a grant that was refused while many others were: it is asked about again before anybody is bothered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,10 @@ class Obtained:
     expires_at: datetime | None
     refresh_expires_at: datetime | None
     next_refresh_at: datetime | None
+    endless: bool = False
+    learned_life_s: int | None = None
+    needs_person_at: datetime | None = None
+    warn_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,10 @@ def connected(obtained: Obtained, *, now: datetime) -> Standing:
         refresh_expires_at=obtained.refresh_expires_at,
         next_refresh_at=obtained.next_refresh_at,
         last_refresh_at=now,
+        endless=obtained.endless,
+        learned_life_s=obtained.learned_life_s,
+        needs_person_at=obtained.needs_person_at,
+        warn_at=obtained.warn_at,
     )
 
 
@@ -88,10 +98,23 @@ def _failed(standing: Standing, happening: Failed, *, now: datetime) -> Standing
 
 def _counted(before: Failure | None, happening: Failed, *, now: datetime) -> Failure:
     same = before is not None and before.kind is happening.kind and before.code == happening.code
+    same = same or _confirms(before, happening)
     if before is None or not same:
         since = before.since if before is not None else now
         return Failure(kind=happening.kind, code=happening.code, count=1, since=since)
-    return replace(before, count=before.count + 1)
+    return replace(before, kind=happening.kind, code=happening.code, count=before.count + 1)
+
+
+def _confirms(before: Failure | None, happening: Failed) -> bool:
+    """A refusal that was doubted and came again: the second of two, and so counted."""
+    return before is not None and before.code == DOUBTED and happening.kind is FailureKind.GRANT
+
+
+def doubted(standing: Standing, *, confirm_at: datetime, now: datetime) -> Standing:
+    """A refusal that was believed too early: the grant is kept and asked about again."""
+    since = standing.failure.since if standing.failure is not None else now
+    failure = Failure(kind=FailureKind.TRANSIENT, code=DOUBTED, count=1, since=since)
+    return replace(standing, state=State.FAILING, next_refresh_at=confirm_at, failure=failure)
 
 
 def undecryptable(standing: Standing, *, now: datetime) -> Standing:

@@ -132,6 +132,7 @@ class Provider:
     token_endpoint: str = ""
     revocation_endpoint: str = ""
     revocation_style: str = "rfc7009"  # or `github` (DELETE with basic auth), `bearer` (POST with the token itself)
+    revoke_on_reconnect: bool = False  # True: revoking an old token leaves a newer consent of the same user alive
     issuer: str = ""  # not empty: RFC 9207 `iss` must come back with this value
     client_auth: ClientAuth = ClientAuth.BASIC
     pkce: bool = True  # S256; False needs `pkce_off_because` in the file
@@ -151,6 +152,8 @@ class Provider:
     access_expires: bool | None = None  # False: no end is known, so nothing is due; None: unknown
     refresh_ttl_s: int | None = None  # None: no end known
     refresh_idle_ttl_s: int | None = None
+    refresh_end_fixed: bool = False  # True: a refresh does not put off the refresh token's end
+    grant_ttl_s: int | None = None  # the grant ends so long after consent, whatever is done; None: no end known
     variables: tuple[Variable, ...] = ()
     account: Call | None = None  # None: the account is read from the token answer, or unknown
     account_from_token: Mapping[str, str] = field(default_factory=dict)  # id|name|workspace -> dotted path
@@ -253,16 +256,49 @@ class Failure:
     since: datetime
 
 
+class Expiry(StrEnum):
+    """What is known of an access token's end."""
+
+    KNOWN = "known"
+    ENDLESS = "endless"  # the provider says that it does not end
+    UNKNOWN = "unknown"  # neither endless nor expired: a rejection will tell
+    LEARNED = "learned"  # the provider does not say, but one like it was rejected at a known age
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a grant stands: what `lifecycle.apply` turns into the next standing."""
 
     state: State
-    expires_at: datetime | None  # of the access token; None: unknown, or it does not end
+    expires_at: datetime | None  # of the access token; None: `expiry` says why
     refresh_expires_at: datetime | None  # None: no end known
     next_refresh_at: datetime | None  # None: nothing is planned
     last_refresh_at: datetime | None = None
     failure: Failure | None = None  # None: all is well
+    endless: bool = False
+    learned_life_s: int | None = None  # the shortest believable life of tokens whose end is unknown
+    needs_person_at: datetime | None = None  # the forecast; None: no such date is known
+    warn_at: datetime | None = None  # when to say so; None: nothing to say, or it was said
+
+    @property
+    def expiry(self) -> Expiry:
+        """What is known of the access token's end."""
+        if self.expires_at is not None:
+            return Expiry.KNOWN
+        if self.endless:
+            return Expiry.ENDLESS
+        return Expiry.UNKNOWN if self.learned_life_s is None else Expiry.LEARNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejections:
+    """Nodes saw tokens rejected one after the other, each of them obtained because of the rejection before."""
+
+    count: int
+    since: datetime  # when the first one was reported
+    at: datetime  # when the last one was
+    version: int  # the generation that was reported last
+    life_before_s: int | None = None  # what had been learned of the tokens' life before the first one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +319,9 @@ class TokenSet:
     refresh_token: Secret | None = None  # None: there is nothing to refresh with
     scope: tuple[str, ...] | None = None  # None: as asked (RFC 6749 section 5.1)
     expires_at: datetime | None = None
+    endless: bool = False  # True: the provider says that the access token does not end
     refresh_expires_at: datetime | None = None
+    grant_expires_at: datetime | None = None  # of the consent itself: no refresh puts it off
     extra: Mapping[str, Any] = field(default_factory=dict)  # `ResponseMap.keep`, dotted names
 
 
@@ -310,6 +348,7 @@ class Grant:
     lease_until: datetime | None = None
     intent_at: datetime | None = None  # set with the lease, cleared with the outcome: a trace of an unfinished refresh
     intent_fingerprint: str = ""  # of the refresh token that was about to be spent
+    rejections: Rejections | None = None  # None: no node reported one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

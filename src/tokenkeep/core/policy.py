@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
-from tokenkeep.core.model import Provider, Rotation, Standing
+from tokenkeep.core.model import Provider, Rotation, Standing, TokenSet
 
 WAIT_S = 15
 """How long a caller waits for a refresh before it is told to come back (reliability 4.7)."""
@@ -27,6 +27,10 @@ PREVIOUS_STRICT_S, PREVIOUS_LENIENT_S = 24 * 3600, 7 * 24 * 3600
 ORPHAN_S = 24 * 3600
 PROBE_S = 900
 """A paused client is tried again by one refresh this often, in case its secret was mended at the provider."""
+WARN_S = 7 * 24 * 3600
+"""So long before a person is needed somebody is told; of a life shorter than five weeks, when 80 % are over."""
+SAME_DATE_S = 120
+"""A date told as seconds from now differs from answer to answer by what the answer took."""
 
 
 _MOMENT = timedelta(microseconds=1)
@@ -74,6 +78,84 @@ def next_refresh_at(
     if provider.kills_old_access_token:
         margin = min(margin, LATE_MARGIN_S * (1 + fraction / 4))
     return expires_at - timedelta(seconds=margin)
+
+
+def by_learned_life(provider: Provider, *, obtained_at: datetime, life_s: int, fraction: float) -> datetime | None:
+    """When to refresh a token whose end nobody told, but one like it was rejected at that age. None: never by plan.
+
+    Not late where the old token dies: the age at which a rejection was seen is no promise to live up to.
+    """
+    if "never_refresh_blindly" in provider.quirks:
+        return None
+    return _most_of(obtained_at, obtained_at + timedelta(seconds=life_s), fraction)
+
+
+def lapses_at(
+    provider: Provider, *, obtained_at: datetime, refresh_expires_at: datetime | None, fixed: bool
+) -> datetime | None:
+    """When the refresh token is lost unless it is used before. None: it does not lapse, or using it would not help."""
+    idle_s = provider.refresh_idle_ttl_s
+    ends = [obtained_at + timedelta(seconds=idle_s)] if idle_s is not None else []
+    if refresh_expires_at is not None and not fixed:
+        ends.append(refresh_expires_at)
+    return min(ends, default=None)
+
+
+def keep_alive_at(
+    provider: Provider, *, obtained_at: datetime, expires_at: datetime | None, lapses_at: datetime, fraction: float
+) -> datetime:
+    """When to refresh for the refresh token's sake: at 75-80 % of the time it has, whatever the access token does.
+
+    Also where a blind refresh does harm: a lapsed grant is lost for certain. But there not while the access token is
+    known to live, as long as waiting for its end loses nothing.
+    """
+    at = _most_of(obtained_at, lapses_at, fraction)
+    patient = "never_refresh_blindly" in provider.quirks and expires_at is not None and expires_at < lapses_at
+    return max(at, expires_at) if patient and expires_at is not None else at
+
+
+def end_is_fixed(
+    provider: Provider, *, before: datetime | None, end: datetime | None, elapsed: timedelta | None
+) -> bool:
+    """Whether refreshing leaves the refresh token's end where it was: by the file's word, or seen at the last refresh.
+
+    An end that is renewed moves as far as time has; one that moved less than half as far is told anew, not renewed.
+    Planning by such an end would refresh ever more often as it comes near.
+    """
+    if provider.refresh_end_fixed:
+        return True
+    if before is None or end is None or elapsed is None:
+        return False
+    return end - before < elapsed / 2
+
+
+def needs_person_at(
+    provider: Provider, token_set: TokenSet, *, connected_at: datetime, refresh_end: datetime | None
+) -> datetime | None:
+    """The date on which this connection will need a person, whatever we do. None: no such date is known.
+
+    `refresh_end`: of the refresh token, where refreshing does not put it off.
+    """
+    if token_set.refresh_token is None:
+        return token_set.expires_at
+    by_file = None if provider.grant_ttl_s is None else connected_at + timedelta(seconds=provider.grant_ttl_s)
+    return min((end for end in (refresh_end, token_set.grant_expires_at, by_file) if end is not None), default=None)
+
+
+def warn_at(date: datetime, *, since: datetime) -> datetime:
+    """When to say that a person will be needed on `date`."""
+    return max(date - timedelta(seconds=WARN_S), since + 0.8 * (date - since))
+
+
+def same_date(one: datetime | None, other: datetime | None) -> bool:
+    """Whether two forecasts are one and the same date, told at two times."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= timedelta(seconds=SAME_DATE_S)
+
+
+def _most_of(begin: datetime, end: datetime, fraction: float) -> datetime:
+    return end - max(end - begin, timedelta(0)) * (0.20 + 0.05 * fraction)
 
 
 def own_fraction(credential_id: str) -> float:

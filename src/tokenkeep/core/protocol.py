@@ -32,7 +32,7 @@ QUIRKS: Mapping[str, str] = MappingProxyType(
         "error_codes_array_aadsts": "The cause of a refusal is an AADSTS number in `error_codes` (Microsoft).",
         "refresh_error_403": "A dead refresh token is answered with 403 and an OAuth error (Atlassian).",
         "invalid_grant_spurious": "`invalid_grant` also appears when nothing is wrong: believe it the second time.",
-        "never_refresh_blindly": "A refresh before the end is refused or does harm: wait until it is due (Stripe).",
+        "never_refresh_blindly": "A refresh before the end is refused or does harm: only to keep a grant alive (Stripe).",
         "secret_in_basic_unencoded": "Client id and secret go into Basic without the form-encoding of RFC 6749 2.3.1.",
         "no_scopes": "There are no scopes; the parameter must be left out (Notion).",
         "reauth_invalidates_older_grant": "A second consent by the same user or shop ends the first (Notion, Shopify).",
@@ -107,7 +107,9 @@ def merge(old: TokenSet, new: TokenSet) -> TokenSet:
         refresh_token=old.refresh_token if kept else new.refresh_token,
         scope=old.scope if new.scope is None else new.scope,
         expires_at=new.expires_at,
+        endless=new.endless,
         refresh_expires_at=(new.refresh_expires_at or old.refresh_expires_at) if kept else new.refresh_expires_at,
+        grant_expires_at=new.grant_expires_at or old.grant_expires_at,
         extra={**old.extra, **new.extra},
     )
 

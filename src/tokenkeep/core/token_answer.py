@@ -107,7 +107,9 @@ def token_set(document: Document, provider: Provider, *, token: Secret, since: d
         refresh_token=refresh_token,
         scope=_scope(first(part, provider.response.scope), provider, notes),
         expires_at=_expires_at(part, provider, since, notes),
+        endless=_endless(part, provider),
         refresh_expires_at=_refresh_expires_at(part, provider, since, renewed=refresh_token is not None),
+        grant_expires_at=_told_end(at(part, "authorization_expires_in"), since),
         extra=_extra(document, provider),
     ), notes
 
@@ -192,14 +194,28 @@ def _expires_at(part: Document, provider: Provider, since: datetime, notes: list
     return None if provider.access_ttl_s is None else _after(since, provider.access_ttl_s)
 
 
+def _endless(part: Document, provider: Provider) -> bool:
+    """The provider's word, in the answer or in its file, that the access token does not end."""
+    told = first(part, provider.response.expires_in)
+    if told is None:
+        return provider.access_expires is False
+    return _number(told) == 0 and "expires_in_zero_means_never" in provider.quirks
+
+
 def _refresh_expires_at(part: Document, provider: Provider, since: datetime, *, renewed: bool) -> datetime | None:
-    """The earliest end the answer tells, else what the file knows. 0 means no end (Keycloak's offline tokens)."""
-    told = [first(part, provider.response.refresh_expires_in), at(part, "authorization_expires_in")]
-    ends = [end for value in told if (end := end_of_life(value, since)) is not None and end > since]
-    if ends:
-        return min(ends)
-    lives = (provider.refresh_ttl_s if renewed else None, provider.refresh_idle_ttl_s)
+    """The end the answer tells, else what the file knows: an end that refreshing cannot put off is not the idle one."""
+    told = _told_end(first(part, provider.response.refresh_expires_in), since)
+    if told is not None:
+        return told
+    idle_s = None if provider.refresh_end_fixed else provider.refresh_idle_ttl_s
+    lives = (provider.refresh_ttl_s if renewed else None, idle_s)
     return min((_after(since, life) for life in lives if life is not None), default=None)
+
+
+def _told_end(value: Any, since: datetime) -> datetime | None:
+    """0 means no end (Keycloak's offline tokens)."""
+    end = end_of_life(value, since)
+    return end if end is not None and end > since else None
 
 
 def _extra(document: Document, provider: Provider) -> dict[str, Any]:

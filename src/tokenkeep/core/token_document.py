@@ -24,7 +24,9 @@ def dump(token_set: TokenSet) -> bytes:
         "refresh_token": token_set.refresh_token.reveal() if token_set.refresh_token else None,
         "scope": list(token_set.scope) if token_set.scope is not None else None,
         "expires_at": _stamp(token_set.expires_at),
+        "endless": token_set.endless,
         "refresh_expires_at": _stamp(token_set.refresh_expires_at),
+        "grant_expires_at": _stamp(token_set.grant_expires_at),
         "extra": dict(token_set.extra),
     }
     return json.dumps(document, separators=(",", ":")).encode()
@@ -40,7 +42,9 @@ def load(octets: bytes) -> TokenSet:
         refresh_token=Secret(refresh_token) if refresh_token else None,
         scope=tuple(scope) if scope is not None else None,
         expires_at=_time(document["expires_at"]),
+        endless=document.get("endless", False),  # the first version did not write these two
         refresh_expires_at=_time(document["refresh_expires_at"]),
+        grant_expires_at=_time(document.get("grant_expires_at")),
         extra=document["extra"],
     )
 

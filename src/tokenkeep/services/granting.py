@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tokenkeep.core import lifecycle, policy, schema, token_document
+from tokenkeep.core import horizon, lifecycle, schema, token_document
 from tokenkeep.core.errors import NotFound, Quarantined, SessionSpent
 from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import (
@@ -48,6 +48,7 @@ from tokenkeep.services.sealing import (
     seal_tokens,
     seal_values,
 )
+from tokenkeep.services.surplus import Leftover, Surplus
 from tokenkeep.services.verification import Verification
 
 
@@ -76,6 +77,7 @@ class Granting:
     credentials: CredentialStore
     grants: GrantStore
     verification: Verification
+    surplus: Surplus
     catalog: Catalog
     envelope: Envelope
     clock: Clock
@@ -140,6 +142,7 @@ class Granting:
             pending_sealed=await self.envelope.seal(json.dumps(document).encode(), place),
         )
         if not await self.store.move_session(held, from_states=OPEN_STATES):
+            await self.surplus.beside(_second(session, consent), None)
             raise SessionSpent("This link was used in another tab.")
         self.journal.record("awaiting_confirmation", type=session.type)
         return held
@@ -214,20 +217,18 @@ class Granting:
         detail = await self._switched(credential, consent)
         await self.grants.connect(grant, self._event(credential, kind, actor, detail))
         self.journal.record(kind, provider=consent.provider, credential=credential.id, actor=actor)
+        if credential.grant is not None:
+            self.surplus.replaced(credential.grant, consent.token_set)
 
     def _standing(self, credential: Credential, consent: Consent) -> Standing:
-        now, token_set = self.clock.now(), consent.token_set
-        next_at = policy.next_refresh_at(
+        before, now = credential.grant, self.clock.now()
+        same = before is not None and before.provider == consent.provider
+        obtained = horizon.after_consent(
             self.catalog.provider(consent.provider),
-            obtained_at=now,
-            expires_at=token_set.expires_at,
-            fraction=policy.own_fraction(credential.id),
-        )
-        obtained = lifecycle.Obtained(
-            expires_at=token_set.expires_at,
-            refresh_expires_at=token_set.refresh_expires_at,
-            # Without a refresh token the end is the time to look again: then a person is needed, and should be told.
-            next_refresh_at=next_at if token_set.refresh_token else token_set.expires_at,
+            consent.token_set,
+            credential_id=credential.id,
+            now=now,
+            learned_life_s=before.standing.learned_life_s if before is not None and same else None,
         )
         return lifecycle.connected(obtained, now=now)
 
@@ -246,6 +247,17 @@ class Granting:
         self, credential: Credential, kind: str, actor: str, detail: Mapping[str, object] | None = None
     ) -> Event:
         return new_event(credential, kind, actor=actor, by=(self.clock, self.entropy), detail=detail)
+
+
+def _second(session: ConnectSession, consent: Consent) -> Leftover:
+    """What came of a tab that was overtaken by another one."""
+    return Leftover(
+        workspace_id=session.workspace_id,
+        credential_id=session.credential_id,
+        client=consent.client,
+        token_set=consent.token_set,
+        why="second_tab",
+    )
 
 
 def _default_name(label: str, account: Account | None) -> str:

@@ -31,6 +31,7 @@ from tokenkeep.services.flight import Wanted
 from tokenkeep.services.live_token import Authorization, Known, LiveToken, TokenFacts
 from tokenkeep.services.ports import Catalog, Clock, Envelope, Reads
 from tokenkeep.services.refresh import Refresher
+from tokenkeep.services.rejections import RejectionWatch
 from tokenkeep.services.sealing import open_tokens, open_values, token_place
 from tokenkeep.services.usage import Usage
 
@@ -45,6 +46,7 @@ class Tokens:
 
     reads: Reads
     refresher: Refresher
+    rejections: RejectionWatch
     catalog: Catalog
     envelope: Envelope
     addresses: Addresses
@@ -106,7 +108,8 @@ class Tokens:
     async def refresh(self, caller: Caller, credential_id: str, *, rejected: str, consumer: str = "") -> LiveToken:
         """A token newer than the one a node saw rejected: one refresh for all who report the same one.
 
-        Raises as `token` does; RefreshFailing also when the rejected token was obtained only just now.
+        Raises as `token` does; RefreshFailing also when the rejected token was obtained only just now, or when the ones
+        before it were obtained for the same reason and rejected, too.
         """
         credential = await self._read(caller, credential_id, consumer)
         grant = self._usable(credential)
@@ -117,6 +120,7 @@ class Tokens:
             raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
         if token_set.refresh_token is None:
             raise self._connect_again(grant, "The token was rejected and the provider gave no refresh token.")
+        await self.rejections.note(grant)
         before = (grant.grant_id, grant.version)
         grant = await self._refreshed(
             caller, grant, lambda stored, now: (stored.grant_id, stored.version) == before and not _waits(stored, now)

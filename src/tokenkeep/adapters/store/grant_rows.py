@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenkeep.core.model import Failure, FailureKind, Grant, Standing, State
+from tokenkeep.core.model import Failure, FailureKind, Grant, Rejections, Standing, State
 
 
 def standing_of(row: Mapping[Any, Any], *, prefix: str = "") -> Standing:
@@ -27,6 +27,21 @@ def standing_of(row: Mapping[Any, Any], *, prefix: str = "") -> Standing:
         next_refresh_at=row[prefix + "next_refresh_at"],
         last_refresh_at=row[prefix + "last_refresh_at"],
         failure=failure or None,
+        endless=row[prefix + "endless"],
+        learned_life_s=row[prefix + "learned_life_s"],
+        needs_person_at=row[prefix + "needs_person_at"],
+        warn_at=row[prefix + "warn_at"],
+    )
+
+
+def _rejections_of(row: Mapping[Any, Any], *, prefix: str) -> Rejections | None:
+    count = row[prefix + "rejected_count"]
+    return count and Rejections(
+        count=count,
+        since=row[prefix + "rejected_since"],
+        at=row[prefix + "rejected_at"],
+        version=row[prefix + "rejected_version"],
+        life_before_s=row[prefix + "rejected_life_before_s"],
     )
 
 
@@ -53,6 +68,7 @@ def grant_of(row: Mapping[Any, Any], *, prefix: str = "") -> Grant:
         lease_until=row[prefix + "lease_until"],
         intent_at=row[prefix + "intent_at"],
         intent_fingerprint=row[prefix + "intent_fingerprint"],
+        rejections=_rejections_of(row, prefix=prefix),
     )
 
 
@@ -69,12 +85,28 @@ def standing_row(standing: Standing) -> dict[str, Any]:
         "failure_code": failure.code if failure else None,
         "failure_count": failure.count if failure else None,
         "failure_since": failure.since if failure else None,
+        "endless": standing.endless,
+        "learned_life_s": standing.learned_life_s,
+        "needs_person_at": standing.needs_person_at,
+        "warn_at": standing.warn_at,
+    }
+
+
+def rejections_row(rejections: Rejections | None) -> dict[str, Any]:
+    """The columns of what nodes saw rejected."""
+    return {
+        "rejected_count": rejections.count if rejections else None,
+        "rejected_since": rejections.since if rejections else None,
+        "rejected_at": rejections.at if rejections else None,
+        "rejected_version": rejections.version if rejections else None,
+        "rejected_life_before_s": rejections.life_before_s if rejections else None,
     }
 
 
 def generation_row(grant: Grant) -> dict[str, Any]:
     """The columns that a stored token set changes."""
-    return standing_row(grant.standing) | {
+    own = standing_row(grant.standing) | rejections_row(grant.rejections)
+    return own | {
         "version": grant.version,
         "sealed": grant.sealed,
         "prev_sealed": grant.prev_sealed,

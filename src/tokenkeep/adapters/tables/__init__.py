@@ -13,7 +13,8 @@ from tokenkeep.adapters.tables.base import metadata
 from tokenkeep.adapters.tables.callers import members, service_keys, sign_in_links, user_sessions, users, workspaces
 from tokenkeep.adapters.tables.connecting import authorization_requests, clients, connect_sessions
 from tokenkeep.adapters.tables.credentials import credentials, events, grants, orphans, references
-from tokenkeep.adapters.tables.data_keys import data_keys, instance
+from tokenkeep.adapters.tables.data_keys import data_keys, instance, instance_mark
+from tokenkeep.adapters.tables.webhooks import mail_turns, notices, webhook_deliveries, webhook_endpoints
 
 __all__ = [
     "authorization_requests",
@@ -24,13 +25,18 @@ __all__ = [
     "events",
     "grants",
     "instance",
+    "instance_mark",
+    "mail_turns",
     "members",
     "metadata",
+    "notices",
     "orphans",
     "references",
     "service_keys",
     "sign_in_links",
     "user_sessions",
     "users",
+    "webhook_deliveries",
+    "webhook_endpoints",
     "workspaces",
 ]

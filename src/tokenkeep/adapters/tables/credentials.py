@@ -8,7 +8,19 @@ other.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 
 from tokenkeep.adapters.tables.base import (
     count,
@@ -57,6 +69,16 @@ grants = Table(
     Column("failure_code", Text),
     Column("failure_count", BigInteger),
     time("failure_since", nullable=True),
+    Column("endless", Boolean, nullable=False, server_default=false()),
+    Column("learned_life_s", BigInteger),
+    time("needs_person_at", nullable=True),
+    time("warn_at", nullable=True),
+    time("warned_for", nullable=True),  # the date that was said last; no refresh writes it
+    Column("rejected_count", BigInteger),  # NULL, as all of them: no node reported a rejection
+    time("rejected_since", nullable=True),
+    time("rejected_at", nullable=True),
+    Column("rejected_version", BigInteger),
+    Column("rejected_life_before_s", BigInteger),
     time("connected_at"),
     sealed("prev_sealed"),
     time("prev_until", nullable=True),
@@ -87,6 +109,12 @@ grants = Table(
         postgresql_where=text("next_refresh_at IS NOT NULL"),
     ),
     Index("ix_grants_by_client", "workspace_id", "client"),
+    Index(
+        "ix_grants_to_warn",
+        "warn_at",
+        sqlite_where=text("warn_at IS NOT NULL"),
+        postgresql_where=text("warn_at IS NOT NULL"),
+    ),
 )
 
 orphans = Table(
@@ -121,7 +149,9 @@ events = Table(
     time("at"),
     *texts("kind", "actor"),
     json_column("detail"),
+    Column("told", Boolean),  # NULL: outsiders (webhooks, mail) have not been told yet
     UniqueConstraint("workspace_id", "id"),
     Index("ix_events_of_credential", "workspace_id", "credential_id", "at", "seq"),
     Index("ix_events_recent", "workspace_id", "at", "seq"),
+    Index("ix_events_untold", "seq", sqlite_where=text("told IS NULL"), postgresql_where=text("told IS NULL")),
 )

@@ -1,6 +1,6 @@
 """Wrapped data keys, and this instance.
 
-Owns: `data_keys`, `instance`. Does not own: the keys that wrap them (`adapters/keys`).
+Owns: `data_keys`, `instance`, `instance_mark`. Does not own: the keys that wrap them (`adapters/keys`).
 """
 
 from __future__ import annotations
@@ -35,5 +35,14 @@ instance = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("check_sealed", LargeBinary, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+instance_mark = Table(
+    "instance_mark",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    text_column("home"),
+    time("at"),
     CheckConstraint("id = 1", name="single"),
 )
