@@ -12,6 +12,7 @@ import asyncio
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,7 +56,8 @@ class AccessLog:
         lines, self._lines = self._lines, []
         if lines:
             render, offset = self._render, self._clock.now().timestamp() - self._clock.monotonic()
-            self._write("".join([render(line, _stamp(int((offset + line[4]) * 1000))) for line in lines]))
+            with suppress(OSError):  # a disk that is full for the log must not fail a request
+                self._write("".join([render(line, _stamp(int((offset + line[4]) * 1000))) for line in lines]))
 
 
 @functools.lru_cache(maxsize=2)  # lines of one millisecond stand together

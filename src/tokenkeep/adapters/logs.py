@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -54,7 +55,8 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the standard library's
         """Say where the broken call is, and nothing of what it said."""
-        self.stream.write(f"a log line could not be written: {record.pathname}:{record.lineno}\n")
+        with suppress(OSError):  # where a full disk took no line it takes no complaint either, and work must go on
+            self.stream.write(f"a log line could not be written: {record.pathname}:{record.lineno}\n")
 
 
 def _formatter(render: Processor) -> logging.Formatter:
