@@ -147,6 +147,81 @@ async def test_a_token_is_kept_although_the_pause_cannot_be_ended():
     assert house.state(ids[0]) is State.CONNECTED
 
 
+async def broken_secret(count: int = 6) -> tuple[House, list[str]]:
+    """The provider does not know our secret any more, and everybody has noticed who could."""
+    house = await make_house()
+    ids = await house.connect_many(count)
+    house.expire()
+    house.server.clients[CLIENT_ID] = "another secret"
+    for _ in range(3):
+        await house.sweep()
+        house.clock.advance(5)
+    return house, ids
+
+
+def is_well(house: House, ids: list[str]) -> bool:
+    return {house.state(id_) for id_ in ids} == {State.CONNECTED} and {house.grant(id_).version for id_ in ids} == {2}
+
+
+async def test_a_broken_secret_is_one_alert_and_nobody_dies():
+    house, ids = await broken_secret()
+    assert house.journal.actions.count("client_paused") == 1
+    for _ in range(24):
+        house.clock.advance(900)
+        await house.sweep()
+    assert house.journal.actions.count("client_paused") == 1
+    assert not {"reauthorization_required", "refusal_doubted"} & {kind for id_ in ids for kind in house.events(id_)}
+    failures = [failure for id_ in ids if (failure := house.grant(id_).standing.failure) is not None]
+    assert {failure.kind for failure in failures} == {FailureKind.CLIENT}
+    for id_ in ids:
+        assert house.server.accepts(await house.stored_refresh_token(id_))
+
+
+async def test_a_secret_that_an_administrator_mends_brings_all_of_them_back_within_two_sweeps():
+    house, ids = await broken_secret()
+    await house.register("another secret")
+    for _ in range(2):
+        await house.sweep()
+        house.clock.advance(5)
+    assert is_well(house, ids)
+
+
+@pytest.mark.parametrize("hours", [0, 12])
+@pytest.mark.parametrize("count", [1, 6])
+async def test_a_secret_that_is_mended_at_the_provider_is_found_within_a_quarter_of_an_hour(count, hours):
+    """Also after a night, and also where one credential is the only one that could notice."""
+    house, ids = await broken_secret(count)
+    house.entropy.next_fraction = 0.99
+    for _ in range(hours * 60):
+        house.clock.advance(60)
+        await house.sweep()
+    asked = len(house.server.refreshes())
+    while len(house.server.refreshes()) == asked:
+        house.clock.advance(15)
+        await house.sweep()
+    house.server.clients[CLIENT_ID] = CLIENT_SECRET  # just after a probe: the longest wait
+    mended = house.clock.now()
+    while not is_well(house, ids):
+        house.clock.advance(15)
+        await house.sweep()
+        assert house.clock.now() - mended <= QUARTER + timedelta(seconds=60)
+    assert house.journal.actions.count("client_resumed") == 1
+
+
+async def test_several_processes_send_one_probe():
+    house, _ = await broken_secret()
+    processes = [house, house.replica(), house.replica()]
+    house.clock.advance(900)
+    asked = len(house.server.refreshes())
+    for _ in range(3):
+        await asyncio.gather(*(process.cases.sweeper.sweep() for process in processes))
+        for process in processes:
+            assert await process.tasks.drain(5) == 0
+        house.clock.advance(6)
+    assert len(house.server.refreshes()) == asked + 1
+    assert house.journal.actions.count("client_paused") == 1
+
+
 # --- pauses that were asked for -------------------------------------------------------------------------------------
 
 

@@ -73,13 +73,15 @@ async def test_the_overview_keeps_to_its_workspace_and_scope():
 
 async def test_what_is_ready_and_what_is_not():
     house = await make_house()
-    assert await house.cases.status.ready() == {"database": "ok", "key": "ok", "scheduler": "ok"}
+    assert await house.cases.status.ready() == {"database": "ok", "key": "ok", "scheduler": "ok", "refreshing": "ok"}
+    house.watch.put("disk_full")
+    await house.cases.storage.look()
     house.database.broken.add("status.ping")
     house.envelope.broken = True
     house.heart.beating = False
     house.cases.status.draining = True
     parts = await house.cases.status.ready()
-    assert set(parts) == {"database", "key", "scheduler", "service"}
+    assert set(parts) == {"database", "key", "scheduler", "refreshing", "service"}
     assert "ok" not in parts.values()
 
 

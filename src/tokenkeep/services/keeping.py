@@ -1,23 +1,23 @@
 """Keeping what a provider gave us, whatever the database does.
 
 Owns: W2 of a refresh, the spill shelf when the database cannot take it, the orphan shelf when our fence was lost, and the
-replay at start. Does not own: asking the provider (`refresh`).
+replay at start, and which kept tokens a refusal may be checked with. Does not own: asking the provider (`refresh`).
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TypeVar
 
-from tokenkeep.core import lifecycle, policy, protocol, token_document
+from tokenkeep.core import horizon, lifecycle, policy, protocol, token_document
 from tokenkeep.core.errors import Quarantined
 from tokenkeep.core.judgement import Granted
-from tokenkeep.core.model import Event, Grant, TokenSet
+from tokenkeep.core.model import Event, Grant, Rotation, TokenSet
 from tokenkeep.core.secret import Secret
+from tokenkeep.services import spilling
 from tokenkeep.services.ports import (
     Clock,
     Envelope,
@@ -26,9 +26,10 @@ from tokenkeep.services.ports import (
     Lease,
     Registration,
     Spill,
-    TokenEndpoint,
 )
-from tokenkeep.services.sealing import previous_place, seal_tokens, spill_place, token_place
+from tokenkeep.services.sealing import open_tokens, previous_place, seal_tokens, spill_place, token_place
+from tokenkeep.services.spilling import Label
+from tokenkeep.services.surplus import Surplus, leftover
 
 T = TypeVar("T")
 
@@ -44,41 +45,53 @@ class Keeping:
     grants: GrantStore
     envelope: Envelope
     spill: Spill
-    wire: TokenEndpoint
+    surplus: Surplus
     clock: Clock
     journal: Journal
+    _unsealed: int = 0  # answers that are not sealed yet
+    _held: dict[str, tuple[Lease, Grant]] = field(default_factory=dict)  # sealed, and not known to be in the database
+
+    async def prepare(self, grant: Grant) -> None:
+        """Before the provider is asked: see that its answer can be sealed although the database goes away meanwhile.
+
+        Raises Unavailable when the database is away now.
+        """
+        await self.envelope.seal(b"", spill_place(grant))
 
     async def keep(
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, event: Event
     ) -> bool:
         """Store the new generation durably. False: the grant was not ours any more, and the result is dealt with."""
         token_set = protocol.merge(old, granted.token_set)
-        grant = await self._patiently(
-            lease, lambda: self._next_generation(lease.grant, registration, old, token_set=token_set)
-        )
-        stored, spilled = await self._store(lease, grant, event)
-        if not stored:
-            await self._patiently(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
-            stored = await self._adopted_when_free(grant, event)
+        self._unsealed += 1
+        try:
+            grant = await self._patiently(
+                lease, lambda: self._next_generation(lease.grant, registration, old, token_set=token_set)
+            )
+        finally:
+            self._unsealed -= 1
+        name = spilling.name_of(grant)
+        self._held[name] = (lease, grant)
+        try:
+            stored, spilled = await self._store(name, lease, grant, event=event)
+            if not stored:
+                await self._patiently(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
+                stored = await self._adopted_when_free(grant, event)
+        finally:
+            del self._held[name]
         if spilled:
-            await self.spill.drop(spilled)
+            await self.spill.drop(name)
         return stored
+
+    async def spill_held(self) -> int:
+        """The process must end now: put on the shelf what is in memory only. Answers how many did not get there."""
+        return self._unsealed + sum([not await self._spill(name, *held) for name, held in list(self._held.items())])
 
     async def _next_generation(
         self, grant: Grant, registration: Registration, old: TokenSet, *, token_set: TokenSet
     ) -> Grant:
         now = self.clock.now()
-        next_at = policy.next_refresh_at(
-            registration.provider,
-            obtained_at=now,
-            expires_at=token_set.expires_at,
-            fraction=policy.own_fraction(grant.credential_id),
-        )
-        obtained = lifecycle.Obtained(
-            expires_at=token_set.expires_at,
-            refresh_expires_at=token_set.refresh_expires_at,
-            next_refresh_at=next_at if token_set.refresh_token else None,
-        )
+        obtained = horizon.after_refresh(registration.provider, token_set, grant, now=now)
         raised = replace(
             grant,
             version=grant.version + 1,
@@ -97,25 +110,26 @@ class Keeping:
         until = policy.previous_until(registration.provider, now=self.clock.now())
         return replace(grant, prev_sealed=sealed, prev_until=until)
 
-    async def _store(self, lease: Lease, grant: Grant, event: Event) -> tuple[bool, str]:
-        """Whether it is in the database now, and its name on the spill shelf, if it had to be put there."""
+    async def _store(self, name: str, lease: Lease, grant: Grant, *, event: Event) -> tuple[bool, bool]:
+        """Whether it is in the database now, and whether it is on the spill shelf, because it had to be put there."""
         try:
-            return await self.grants.store(lease, grant, event), ""
+            return await self.grants.store(lease, grant, event), False
         except Exception as fault:  # noqa: BLE001 - any failure to store endangers the grant
             # The answer is in our hands and nowhere else: put it on disk first, then be patient.
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
-            name = f"{grant.credential_id}.{grant.grant_id}.{grant.version}"
-            await self._spill(name, lease, grant)
-            return await self._patiently(lease, lambda: self._store_again(lease, grant, event)), name
+            _ = await self._spill(name, lease, grant)
+            # Also where that failed: `spill_held` may have put it there meanwhile.
+            return await self._patiently(lease, lambda: self._store_again(lease, grant, event)), True
 
-    async def _spill(self, name: str, lease: Lease, grant: Grant) -> None:
-        document = {"fence": lease.grant.fence, "base": lease.grant.version, "grant": _plain(grant)}
+    async def _spill(self, name: str, lease: Lease, grant: Grant) -> bool:
+        document = {"fence": lease.grant.fence, "base": lease.grant.version, "grant": spilling.plain(grant)}
         try:
             sealed = await self.envelope.seal(json.dumps(document).encode(), spill_place(grant))
-            head = json.dumps([grant.workspace_id, grant.credential_id, grant.grant_id, grant.version])
-            await self.spill.put(name, head.encode() + b"\n" + sealed)
+            await self.spill.put(name, spilling.labelled(grant, sealed))
         except Exception as fault:  # noqa: BLE001 - the shelf is a second chance: without it there is still memory
             self.journal.record("spill_failed", credential=grant.credential_id, error=type(fault).__name__)
+            return False
+        return True
 
     async def _patiently(self, lease: Lease, work: Callable[[], Awaitable[T]]) -> T:
         """Do it until it works, since what we hold is nowhere else; keep the lease meanwhile, where that is possible."""
@@ -142,13 +156,18 @@ class Keeping:
         row = await self.grants.get(grant.workspace_id, grant.credential_id)
         if row is None:
             # Deleted or disconnected meanwhile: what we just obtained must not stay alive at the provider.
-            token, hint = token_set.refresh_token or token_set.access_token, "refresh_token"
-            await self.wire.revoke(registration, token=token, hint=hint)
-            self.journal.record("surplus_revoked", provider=grant.provider, credential=grant.credential_id)
+            await self.surplus.revoke(leftover(grant, token_set, why="disconnected"), registration)
         elif row.grant_id != grant.grant_id:
-            self.journal.record("surplus_discarded", provider=grant.provider, credential=grant.credential_id)
+            await self.surplus.beside(leftover(grant, token_set, why="reconnected"), await self._newer(row))
         elif row.version != grant.version or row.sealed != grant.sealed:
             await self._shelve(lease, grant)
+
+    async def _newer(self, row: Grant) -> TokenSet | None:
+        """None: it does not open, so nothing is known to be its own."""
+        try:
+            return await open_tokens(self.envelope, row)
+        except Quarantined:
+            return None
 
     async def _shelve(self, lease: Lease, grant: Grant) -> None:
         until = self.clock.now() + timedelta(seconds=policy.ORPHAN_S)
@@ -181,6 +200,18 @@ class Keeping:
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             return None
 
+    async def candidates(self, lease: Lease, registration: Registration, token_set: TokenSet) -> AsyncIterator[Secret]:
+        """The refresh token; then what recovery may try before a refusal is believed (reliability 4.4)."""
+        if token_set.refresh_token is not None:
+            yield token_set.refresh_token
+        for orphan in await self.orphans(lease.grant):
+            if orphan.refresh_token is not None and orphan.refresh_token != token_set.refresh_token:
+                yield orphan.refresh_token
+        if lease.previous_intent_at is not None and registration.provider.rotation is not Rotation.FAMILY:
+            previous = await self.previous(lease.grant)
+            if previous is not None:
+                yield previous
+
     async def orphans(self, grant: Grant) -> Sequence[TokenSet]:
         """Token sets on the orphan shelf of this grant, newest first. Those that do not open are passed over."""
         found = []
@@ -201,6 +232,26 @@ class Keeping:
         except Quarantined:
             return None
 
+    async def unspilled(self, lease: Lease) -> bool:
+        """Before a token is sent that an unfinished refresh may have spent: store the answer, where it lies on the shelf.
+
+        Raises Unavailable: the database still does not take it, so nothing may be sent.
+        """
+        name = spilling.name_of(replace(lease.grant, version=lease.grant.version + 1))
+        octets = (await self.spill.all()).get(name)
+        if octets is None:
+            return False
+        try:
+            label, sealed = spilling.label_of(octets)
+            grant, _ = await spilling.generation_of(self.envelope, lease.grant, label, sealed)
+        except (Quarantined, ValueError) as fault:
+            self.journal.record("spill_unreadable", name=name, error=type(fault).__name__)
+            return False
+        stored = await self.grants.store(lease, grant, spilling.replayed(label, at=self.clock.now()))
+        if stored:
+            await self.spill.drop(name)
+        return stored
+
     async def replay(self) -> int:
         """At start and now and then: store what spilled, where nothing newer is stored. Answers how many were stored.
 
@@ -219,24 +270,14 @@ class Keeping:
         return stored
 
     async def _replay_one(self, octets: bytes) -> bool | None:
-        head, _, sealed = octets.partition(b"\n")
-        workspace_id, credential_id, grant_id, version = json.loads(head)
-        row = await self.grants.get(workspace_id, credential_id)
-        if row is None or row.grant_id != grant_id:
+        label, sealed = spilling.label_of(octets)
+        row = await self.grants.get(label.workspace_id, label.credential_id)
+        if row is None or row.grant_id != label.grant_id:
+            await self._left_over(label, sealed, row)
             return False
-        document = json.loads(await self.envelope.open(sealed, spill_place(replace(row, version=version))))
-        grant = _revived(row, document["grant"], version=version)
-        held = replace(row, fence=document["fence"], version=document["base"])
+        grant, held = await spilling.generation_of(self.envelope, row, label, sealed)
         lease = Lease(grant=held, previous_intent_at=None, previous_intent_fingerprint="")
-        event = Event(
-            id=f"replay-{grant_id}-{version}",
-            workspace_id=workspace_id,
-            credential_id=credential_id,
-            at=self.clock.now(),
-            kind="refreshed",
-            actor="system",
-            detail={"replayed": True},
-        )
+        event = spilling.replayed(label, at=self.clock.now())
         if await self.grants.store(lease, grant, event):
             return True
         if row.version == held.version:
@@ -244,44 +285,14 @@ class Keeping:
             await self._shelve(lease, grant)
         return await self._adopt(grant, event)
 
-
-def _plain(grant: Grant) -> dict[str, object]:
-    """What a spilled generation adds to the row: times as timestamps, octets as base64."""
-    standing = grant.standing
-    return {
-        "sealed": base64.b64encode(grant.sealed).decode(),
-        "prev_sealed": base64.b64encode(grant.prev_sealed).decode() if grant.prev_sealed else None,
-        "prev_until": grant.prev_until.isoformat() if grant.prev_until else None,
-        "scopes_granted": list(grant.scopes_granted) if grant.scopes_granted is not None else None,
-        "expires_at": standing.expires_at.isoformat() if standing.expires_at else None,
-        "refresh_expires_at": standing.refresh_expires_at.isoformat() if standing.refresh_expires_at else None,
-        "next_refresh_at": standing.next_refresh_at.isoformat() if standing.next_refresh_at else None,
-        "obtained_at": standing.last_refresh_at.isoformat() if standing.last_refresh_at else None,
-    }
-
-
-def _revived(row: Grant, spilled: dict[str, str | list[str] | None], *, version: int) -> Grant:
-    def moment(name: str) -> datetime | None:
-        text = spilled[name]
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
-
-    def octets(name: str) -> bytes | None:
-        text = spilled[name]
-        return base64.b64decode(text) if isinstance(text, str) else None
-
-    obtained = lifecycle.Obtained(
-        expires_at=moment("expires_at"),
-        refresh_expires_at=moment("refresh_expires_at"),
-        next_refresh_at=moment("next_refresh_at"),
-    )
-    standing = lifecycle.connected(obtained, now=moment("obtained_at") or row.connected_at)
-    granted = spilled["scopes_granted"]
-    return replace(
-        row,
-        version=version,
-        sealed=octets("sealed") or b"",
-        prev_sealed=octets("prev_sealed"),
-        prev_until=moment("prev_until"),
-        scopes_granted=tuple(granted) if isinstance(granted, list) else None,
-        standing=standing,
-    )
+    async def _left_over(self, label: Label, sealed: bytes, row: Grant | None) -> None:
+        """Disconnected or connected anew before it could be stored: the same as for a refresh that ends too late."""
+        try:
+            why = "disconnected" if row is None else "reconnected"
+            left = await spilling.leftover_of(self.envelope, label, sealed, why=why)
+        except Quarantined:
+            return
+        if left is not None and row is None:
+            await self.surplus.abandoned(left)
+        elif left is not None and row is not None:
+            await self.surplus.beside(left, await self._newer(row))

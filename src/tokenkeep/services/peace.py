@@ -1,7 +1,7 @@
 """Leaving providers and clients in peace.
 
 Owns: the breaker of each provider host, a client's Retry-After shared by all its credentials, and the incident of a
-client whose secret is refused. Does not own: when to try again (`policy`).
+client whose secret is refused. Does not own: when to try again (`policy`), bursts of refused grants (`brake`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from tokenkeep.core.injection import expand
 from tokenkeep.core.judgement import Granted, Refused
 from tokenkeep.core.model import Client, FailureKind
 from tokenkeep.core.policy import Breaker
-from tokenkeep.services.ports import ClientStore, Entropy, Journal, Registration
+from tokenkeep.services.brake import Brake
+from tokenkeep.services.ports import ClientStore, Entropy, GrantStore, Journal, Registration
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class Peace:
     """Kept in this process: another replica learns by its own few tries. Incidents are kept in the store."""
 
     clients: ClientStore
+    grants: GrantStore
+    brake: Brake
     entropy: Entropy
     journal: Journal
     breakers: dict[str, Breaker] = field(default_factory=dict)
@@ -61,8 +64,15 @@ class Peace:
             probe_at = now + timedelta(seconds=policy.PROBE_S)
             if await self.clients.pause(client, code=refused.code, probe_at=probe_at):
                 self.journal.record("client_paused", provider=client.provider, client=client.id, code=refused.code)
-        elif client.incident_code and refused is None and await self.clients.resume(client):
-            self.journal.record("client_resumed", provider=client.provider, client=client.id)
+        elif refused is None:
+            await self._well(client)
+
+    async def _well(self, client: Client) -> None:
+        """Its secret works. Those that were put off while it was paused need not wait any longer."""
+        await self.brake.granted(client)
+        if client.incident_code and await self.clients.resume(client):
+            hastened = await self.grants.hasten(client.workspace_id, client.id, within_s=policy.PROBE_S + 60)
+            self.journal.record("client_resumed", provider=client.provider, client=client.id, hastened=hastened)
 
     def _beat_breaker(self, host: str, refused: Refused | None, now: datetime) -> None:
         before = self.breakers.get(host, Breaker())

@@ -9,7 +9,7 @@ that the database did not take becomes (`keeping`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -24,10 +24,11 @@ from tokenkeep.core.errors import (
     Unavailable,
 )
 from tokenkeep.core.judgement import Granted, Refused, judge
-from tokenkeep.core.model import Event, FailureKind, Grant, Rotation, Standing, State, TokenSet
-from tokenkeep.core.secret import Secret
+from tokenkeep.core.model import Event, FailureKind, Grant, Standing, State, TokenSet
+from tokenkeep.services.brake import Brake
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.flight import Flight, Wanted
+from tokenkeep.services.gate import Gate
 from tokenkeep.services.history import new_event
 from tokenkeep.services.keeping import Keeping
 from tokenkeep.services.peace import Peace
@@ -38,11 +39,13 @@ from tokenkeep.services.ports import (
     GrantStore,
     Journal,
     Lease,
+    Reads,
     Registration,
     Tasks,
     TokenEndpoint,
 )
 from tokenkeep.services.sealing import open_tokens
+from tokenkeep.services.storage import Storage
 
 OTHERS_POLL_S = 0.1
 _NOTHING_TO_SPEND = Refused(
@@ -56,11 +59,15 @@ class Refresher:
     """Use cases `refresh` and what it is made of."""
 
     grants: GrantStore
+    reads: Reads
     clients: Clients
     wire: TokenEndpoint
     envelope: Envelope
     keeping: Keeping
     peace: Peace
+    gate: Gate
+    brake: Brake
+    storage: Storage
     tasks: Tasks
     clock: Clock
     entropy: Entropy
@@ -102,13 +109,15 @@ class Refresher:
         """Refresh under a lease, or wait while another process does. Runs in a task of the service."""
         deadline = self.clock.monotonic() + self.wait_s
         while True:
-            grant = await self.grants.get(workspace_id, credential_id)
-            if grant is None:
+            credential = await self.reads.credential(workspace_id, credential_id)
+            if credential is None or (grant := credential.grant) is None:
                 raise NotConnected()
             if not self.called_for(grant, wanted):
                 return
             if self._draining:
                 raise RefreshFailing("The service is stopping.", retry_after=5)
+            await self.storage.check()
+            await self.keeping.prepare(grant)
             began = self.clock.monotonic()  # before the claim: its answer may come late, and the lease runs already
             lease = await self._claim(grant)
             if lease is not None:
@@ -150,6 +159,8 @@ class Refresher:
 
     async def _attempt(self, claim: _Claim) -> None:
         lease = claim.lease
+        if _was_uncertain(lease) and await self.keeping.unspilled(lease):
+            return
         registration = await self._registration(lease)
         if registration is None:
             return
@@ -181,12 +192,13 @@ class Refresher:
     async def _spend(self, claim: _Claim, registration: Registration, token_set: TokenSet) -> None:
         """Ask the provider: with the refresh token, and when the grant is refused with each fallback once."""
         lease, refused = claim.lease, _NOTHING_TO_SPEND
-        async for candidate in self._candidates(lease, registration, token_set):
-            if self.clock.monotonic() - claim.at > policy.SEND_WITHIN_S:
-                await self._postpone(lease, self.clock.now() + timedelta(seconds=1))  # suspended: may not send late
-                return
-            requested, claim.sent = self.clock.now(), True
-            answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=lease.grant.scopes_requested)
+        async for candidate in self.keeping.candidates(lease, registration, token_set):
+            async with self.gate.passage(lease.grant):
+                if self.clock.monotonic() - claim.at > policy.SEND_WITHIN_S:
+                    await self._postpone(lease, self.clock.now() + timedelta(seconds=1))  # suspended: may not send late
+                    return
+                requested, claim.sent, scopes = self.clock.now(), True, lease.grant.scopes_requested
+                answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=scopes)
             judged = judge(answer, registration.provider, now=self.clock.now(), requested=requested)
             if isinstance(judged, Granted):
                 spent = replace(token_set, refresh_token=candidate)
@@ -199,18 +211,6 @@ class Refresher:
             if refused.kind is not FailureKind.GRANT:
                 break
         await self._refused(lease, registration, refused)
-
-    async def _candidates(self, lease: Lease, registration: Registration, token_set: TokenSet) -> AsyncIterator[Secret]:
-        """The refresh token; then what recovery may try before a refusal is believed (reliability 4.4)."""
-        if token_set.refresh_token is not None:
-            yield token_set.refresh_token
-        for orphan in await self.keeping.orphans(lease.grant):
-            if orphan.refresh_token is not None and orphan.refresh_token != token_set.refresh_token:
-                yield orphan.refresh_token
-        if _was_uncertain(lease) and registration.provider.rotation is not Rotation.FAMILY:
-            previous = await self.keeping.previous(lease.grant)
-            if previous is not None:
-                yield previous
 
     async def _keep(
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, duration_s: float
@@ -225,6 +225,8 @@ class Refresher:
             await self._grant_refused(lease, registration, refused)
             return
         retry = self._retry(lease, refused.retry_after)
+        if refused.kind is FailureKind.CLIENT:
+            retry = min(retry, self.clock.now() + timedelta(seconds=policy.PROBE_S))
         if refused.uncertain:
             recovery = policy.recover_at(registration.provider, lease.grant.standing, now=self.clock.now())
             # The first recovery does not wait: a provider's grace, where there is one, is short.
@@ -234,14 +236,13 @@ class Refresher:
 
     async def _grant_refused(self, lease: Lease, registration: Registration, refused: Refused) -> None:
         """Believe `invalid_grant` only where nothing else explains it (reliability 4.6)."""
-        failure = lease.grant.standing.failure
-        confirmed = failure is not None and failure.code == "unconfirmed_refusal"
-        if "invalid_grant_spurious" in registration.provider.quirks and not confirmed:
-            retry = self.clock.now() + timedelta(seconds=60)
-            await self._fail(lease, FailureKind.TRANSIENT, "unconfirmed_refusal", retry=retry)
-            return
         code = "lost_response" if _was_uncertain(lease) else refused.code
+        doubt = await self.brake.doubt(lease.grant, registration.provider, code)
+        if doubt is not None:
+            await self._fail(lease, FailureKind.TRANSIENT, doubt.code, retry=doubt.until)
+            return
         await self._fail(lease, FailureKind.GRANT, code)
+        await self.brake.believed(lease.grant)
 
     def _retry(self, lease: Lease, retry_after: int | None = None) -> datetime:
         failure, now = lease.grant.standing.failure, self.clock.now()
