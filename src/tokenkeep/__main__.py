@@ -2,7 +2,8 @@
 
 Owns: commands, their options, exit codes. Does not own: what they do (`serving`, `main`, use cases).
 
-Exit codes: 0 done, 1 it did not work, 2 wrong usage, 78 not set up in a way the service can run (EX_CONFIG).
+Exit codes: 0 done, 1 it did not work, 2 wrong usage, 78 not set up in a way the service can run (EX_CONFIG). After a second
+signal: 75 all answers are on the spill shelf (EX_TEMPFAIL), 74 one is not (EX_IOERR).
 """
 
 from __future__ import annotations
@@ -57,6 +58,20 @@ def migrate() -> None:
     from tokenkeep.commands import migrate_database
 
     click.echo(_run(migrate_database))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def adopt(*, yes: bool) -> None:
+    """Take over a database that was restored from a backup or copied; until then nothing of it is refreshed."""
+    from tokenkeep.commands import adopt as take_over
+
+    def agreed(meaning: str) -> None:
+        click.echo(meaning, err=True)
+        if not yes:
+            click.confirm("Adopt it?", abort=True, err=True)
+
+    click.echo(_run(lambda settings: take_over(settings, agreed)))
 
 
 @cli.command("sign-in-link")

@@ -20,7 +20,8 @@ from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.assembly import COMMAND
 from tokenkeep.core.errors import NotFound, TokenkeepError
 from tokenkeep.core.permissions import Caller, system
-from tokenkeep.main import DRAIN_S, House, open_database, open_house, provider_directories
+from tokenkeep.house import DRAIN_S, House
+from tokenkeep.main import open_database, open_house, provider_directories
 from tokenkeep.services.accounts import Accounts
 from tokenkeep.services.ports import Journal
 from tokenkeep.services.service_keys import ServiceKeys
@@ -35,6 +36,7 @@ async def refresh_once(settings: Settings) -> str:
     started = 0
     try:
         await house.start(refreshing=False)
+        await house.cases.storage.check()
         while (sweep := await house.cases.sweeper.sweep()).started:
             started += sweep.started
             await house.tasks.drain(DRAIN_S)
@@ -47,6 +49,29 @@ async def migrate_database(settings: Settings) -> str:
     """Answers the database's shape."""
     await (await open_database(settings)).close()
     return await migrate.revision(settings.database_url.reveal()) or ""
+
+
+async def adopt(settings: Settings, agreed: Callable[[str], object]) -> str:
+    """Answers what was done. `agreed` is told what it means first, and raises where somebody thinks better of it."""
+    house = await open_house(settings, process=COMMAND)
+    try:
+        why = await house.cases.adoption.finding()
+        if not why:
+            return "The database is the one that is used here; there is nothing to adopt."
+        agreed(f"{why}\n\n{_WHAT_ADOPTING_MEANS}")
+        await house.cases.adoption.adopt()
+    finally:
+        await house.stop()
+    return "Adopted. A running service goes on refreshing within a few seconds; uncertain refreshes are tried first."
+
+
+_WHAT_ADOPTING_MEANS = """\
+Until it is adopted no token of it is refreshed. Adopting it means:
+
+- No other Tokenkeep may go on using the original. Both would spend the same refresh tokens, and each would end the
+  other's connections.
+- Where a provider replaces the refresh token at each use, what was refreshed after the backup was made is refused, and
+  those accounts must be connected again. The status page lists them."""
 
 
 async def sign_in_link(settings: Settings) -> str:
@@ -137,7 +162,17 @@ async def diagnose(settings: Settings) -> Mapping[str, str]:
 async def _start_findings(house: House) -> Mapping[str, str]:
     ready = await house.cases.status.ready()
     shape = await migrate.revision(house.settings.database_url.reveal())
-    return {"key": ready["key"], "database": f"ok, shape {shape}" if ready["database"] == "ok" else ready["database"]}
+    return {
+        "key": ready["key"],
+        "database": f"ok, shape {shape}" if ready["database"] == "ok" else ready["database"],
+        "refreshing": await _obstacles(house),
+    }
+
+
+async def _obstacles(house: House) -> str:
+    _ = await house.database.condition.check(SystemClock().monotonic)
+    found = await house.cases.storage.look()
+    return " ".join(f"paused, {each.code}: {each.message} {each.fix}" for each in found) or "ok"
 
 
 def _provider_finding(settings: Settings) -> str:

@@ -1,15 +1,14 @@
-"""Assembly: settings in, a house out. Calls constructors, and what must be done once before the first request.
+"""Settings in, a house out. Calls constructors, and what must be done once before the first request.
 
-Owns: which adapter stands behind which port, and the order of starting and stopping. Does not own: any rule.
+Owns: which adapter stands behind which port. Does not own: starting and stopping (`house`), any rule.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from starlette.routing import Mount
 
@@ -19,132 +18,43 @@ from tokenkeep.adapters.access_log import AccessLog
 from tokenkeep.adapters.catalog import Catalog
 from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.adapters.envelope import EnvelopeAdapter
-from tokenkeep.adapters.instance import InstanceLock, prepare
+from tokenkeep.adapters.file_systems import refuse_network
+from tokenkeep.adapters.instance import prepare
 from tokenkeep.adapters.journal import LogJournal
 from tokenkeep.adapters.key_file import generate_key_file, load_key_file, placement_warnings
 from tokenkeep.adapters.keys import LocalRootKeys, RootKeys
+from tokenkeep.adapters.mail import SmtpMail
+from tokenkeep.adapters.memento import MementoFile
 from tokenkeep.adapters.metrics import Metrics
 from tokenkeep.adapters.outbound import Outbound
 from tokenkeep.adapters.passwords import Argon2Passwords
+from tokenkeep.adapters.poster import LIMITS, WebhookPoster
 from tokenkeep.adapters.provider_reader import Problem
 from tokenkeep.adapters.scheduler import Ticker
 from tokenkeep.adapters.spill import SpillDirectory
+from tokenkeep.adapters.storage import BALLAST_NAME, MEGABYTE, Disk
 from tokenkeep.adapters.store import Database
+from tokenkeep.adapters.store.condition import refuse_other_files
 from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.adapters.tasks import ServiceTasks
 from tokenkeep.adapters.token_endpoint import TokenEndpointAdapter
-from tokenkeep.assembly import SERVICE, Parts, Place, UseCases, assemble
+from tokenkeep.assembly import SERVICE, Parts, Place, assemble
 from tokenkeep.core.errors import KeyRefused
-from tokenkeep.core.permissions import system
 from tokenkeep.demo.provider import DemoProvider
-from tokenkeep.settings import Settings
+from tokenkeep.house import House
+from tokenkeep.settings import Settings, is_loopback
 from tokenkeep.web.app import Application, build
 from tokenkeep.web.services import Services, WebConfig
 
-USAGE_FLUSH_S, HOUSEKEEPING_S, CATALOG_S, METRICS_S, CLOCK_S = 15, 60, 2, 15, 5
-DRAIN_S = 35
-"""How long running refreshes may take to finish at the end: longer than a provider's call, and together with the twenty
-seconds that requests get still within the minute a container is given."""
-LEAP_S = 5
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class House:
-    """A whole service, assembled; `start` and `stop` are called once each."""
-
-    settings: Settings
-    database: Database
-    outbound: Outbound
-    catalog: Catalog
-    tasks: ServiceTasks
-    ticker: Ticker
-    metrics: Metrics
-    access_log: AccessLog
-    cases: UseCases
-    demo: DemoProvider | None
-    clock_offset: float  # wall minus steady clock, in seconds
-    held: ExitStack = field(default_factory=ExitStack)
-
-    async def start(self, *, refreshing: bool = True) -> None:
-        """Recover what an earlier run left, then begin to tick. Raises Misconfigured, KeyRefused."""
-        await self.cases.accounts.ensure_workspace()
-        if refreshing:
-            if self.settings.embedded:
-                self.held.enter_context(InstanceLock(self.settings.data_dir))
-                await self.database.grants.release_all(owners=SERVICE)
-            await self.cases.keeping.replay()
-            self._tick()
-        await self._register_demo()
-
-    def _tick(self) -> None:
-        self.ticker.every(self.settings.refresh_tick_s, "sweep", self.cases.sweeper.sweep)
-        self.ticker.every(USAGE_FLUSH_S, "usage", self.cases.usage.flush)
-        self.ticker.every(HOUSEKEEPING_S, "housekeeping", self._tidy)
-        self.ticker.every(CATALOG_S, "catalog", self._reread)
-        self.ticker.every(METRICS_S, "gauges", self._gauge)
-        self.ticker.every(CLOCK_S, "clock", self._watch_clock)
-        self.ticker.start()
-
-    def quiesce(self) -> None:
-        """The service was told to stop: not ready any more, no new refresh, live pages are let go."""
-        self.cases.status.draining = True
-        self.cases.refresher.drain()
-        self.ticker.stop()
-        self.cases.pulse.stop()
-
-    async def stop(self) -> None:
-        """Let what runs finish, write what is only in memory, close everything."""
-        self.quiesce()
-        left = await self.tasks.drain(DRAIN_S)
-        if left:
-            _log.warning("stopped_with_work_left tasks=%d", left)
-        await self.cases.usage.flush()
-        self.access_log.flush()
-        if self.demo is not None:
-            self.demo.close()
-        await self.outbound.close()
-        await self.database.close()
-        self.held.close()
-
-    async def _watch_clock(self) -> None:
-        """A wall clock that leaps against the steady one was set by somebody."""
-        clock = SystemClock()
-        offset = clock.now().timestamp() - clock.monotonic()
-        if abs(offset - self.clock_offset) > LEAP_S:
-            _log.warning("clock_leapt seconds=%.0f", offset - self.clock_offset)
-            self.clock_offset = offset
-            self.cases.tokens.forget()
-
-    async def _tidy(self) -> None:
-        await self.cases.keeping.replay()
-        await self.database.authorizations.purge(SystemClock().now())
-
-    async def _reread(self) -> None:
-        self.catalog.reload_if_changed()
-
-    async def _gauge(self) -> None:
-        totals: dict[str, int] = {}
-        overdue = 0
-        for workspace_id, _ in await self.database.accounts.workspaces():
-            view = await self.cases.status.overview(system(workspace_id))
-            overdue += view.counts.overdue
-            for state, number in view.by_state.items():
-                totals[state] = totals.get(state, 0) + number
-        self.metrics.grants(totals, overdue=overdue)
-
-    async def _register_demo(self) -> None:
-        """The demo provider knows this service, and every workspace knows the demo provider."""
-        if self.demo is None:
-            return
-        for workspace_id, _ in await self.database.accounts.workspaces():
-            await self.cases.clients.ensure_demo(workspace_id, "demo", self.demo)
 
 
 async def open_database(settings: Settings) -> Database:
     """The database, in today's shape."""
     prepare(settings.data_dir)
+    if settings.database_file is not None:
+        refuse_network(settings.database_file)
+        refuse_other_files(settings.database_file)
     url = settings.database_url.reveal()
     await migrate.migrate(url)
     return Database.open(url)
@@ -195,22 +105,29 @@ def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter,
     tasks = ServiceTasks()
     ticker = Ticker(tasks, clock)
     catalog = _catalog(settings)
+    disk = _disk(settings)
     parts = Parts(
         stores=database,
         envelope=envelope,
         catalog=catalog,
         wire=TokenEndpointAdapter(outbound, clock),
         spill=SpillDirectory(settings.data_dir / "spill"),
+        memento=_memento(settings),
+        watches=[disk, database.condition],
         passwords=Argon2Passwords(),
         journal=LogJournal(metrics),
         tasks=tasks,
         heart=ticker,
         clock=clock,
         entropy=entropy,
+        answered=metrics.answered,
+        poster=WebhookPoster(Outbound(clock, allow=settings.outbound_allow, limits=LIMITS)),
+        mail=_mail(settings, clock),
     )
     return House(
         settings=settings,
         database=database,
+        disk=disk,
         outbound=outbound,
         catalog=catalog,
         tasks=tasks,
@@ -220,6 +137,33 @@ def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter,
         cases=assemble(parts, _place(settings, process)),
         demo=_demo(settings, clock, entropy),
         clock_offset=clock.now().timestamp() - clock.monotonic(),
+    )
+
+
+def _disk(settings: Settings) -> Disk:
+    """Where answers are written: the spill shelf, and the embedded database with its log."""
+    spill, database = settings.data_dir / "spill", settings.database_file
+    places = [spill, database, database.parent] if database else [spill]
+    ballast = (database.parent if database else settings.data_dir) / BALLAST_NAME
+    return Disk(*places, least_free=settings.least_free_mb * MEGABYTE, ballast=ballast)
+
+
+def _memento(settings: Settings) -> MementoFile:
+    database = settings.database_file
+    if database is not None:
+        return MementoFile(database.with_name(f"{database.name}.mark"), beside=True)
+    return MementoFile(settings.data_dir / "postgresql.mark", beside=False)
+
+
+def _mail(settings: Settings, clock: SystemClock) -> SmtpMail | None:
+    if settings.smtp_url is None:
+        return None
+    return SmtpMail(
+        url=settings.smtp_url,
+        sender=settings.mail_from,
+        recipients=settings.mail_to,
+        loopback=is_loopback(urlsplit(settings.smtp_url.reveal()).hostname or ""),
+        clock=clock,
     )
 
 
@@ -276,6 +220,7 @@ def application(house: House) -> Application:
         clients=cases.clients,
         connect_sessions=cases.connect_sessions,
         connect=cases.connect,
+        webhooks=cases.outsiders.webhooks,
         status=cases.status,
         catalog=house.catalog,
         metrics=house.metrics.render,

@@ -162,6 +162,23 @@ def test_unsure_values_are_taken_strictly(
     assert (provider.rotation, provider.kills_old_access_token, provider.access_expires) == (rotation, kills, expires)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "fixed", "grant_ttl_s"),
+    [
+        ("", False, None),
+        ("refresh_end_fixed = true\ngrant_ttl_s = 604800", True, 604_800),
+        ('refresh_end_fixed = true\nunsure = ["refresh_end_fixed"]', False, None),
+        ('grant_ttl_s = 604800\nunsure = ["grant_ttl_s"]', False, 604_800),
+    ],
+)
+def test_ends_that_refreshing_does_not_put_off(
+    tmp_path: Path, tokens: str, fixed: bool, grant_ttl_s: int | None
+) -> None:
+    written(tmp_path, changed(('rotation = "strict"', f'rotation = "strict"\n{tokens}')))
+    provider = catalog(tmp_path).provider("acme")
+    assert (provider.refresh_end_fixed, provider.grant_ttl_s) == (fixed, grant_ttl_s)
+
+
 class TestReload:
     """Files that change while the service runs."""
 

@@ -375,3 +375,23 @@ def test_the_list_journal_tells_what_was_recorded():
     journal.record("swept")
     assert journal.actions == ["refreshed", "swept"]
     assert journal.facts("refreshed") == [{"provider": "acme"}]
+
+
+class FullDisk(io.StringIO):
+    """A stream on a disk that takes nothing more."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_on_a_full_disk_stops_nobody(configured):
+    configured()
+    logging.getLogger().handlers[0].setStream(FullDisk())  # type: ignore[attr-defined]
+    logging.getLogger("tokenkeep").warning("lost")
+    structlog.stdlib.get_logger("tokenkeep.journal").info("lost")
+
+
+async def test_an_access_log_on_a_full_disk_fails_no_request():
+    log = AccessLog(FakeClock(), "text", write=FullDisk().write)
+    log.record("GET", "/readyz", 200, 0.0)
+    log.flush()

@@ -40,15 +40,24 @@ def _differences(connection: Connection) -> list[object]:
     return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
 
+def _parts(sql: str) -> list[str]:
+    """What a CREATE statement lists. SQLite keeps its text, and a column added later stands on the last line."""
+    head, _, body = sql.partition("(")
+    parts, depth = [""], 0
+    for char in body.rstrip().removesuffix(")") if sql.startswith("CREATE TABLE") else sql:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [" ".join(part.split()) for part in ([head] if sql.startswith("CREATE TABLE") else []) + parts]
+
+
 def _definitions(connection: Connection) -> set[str]:
     """Every column, constraint and index as the database itself describes it, in no order."""
     if connection.dialect.name == "sqlite":
         statements = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-        return {
-            f"{name}: {line.strip().rstrip(',')}"
-            for name, sql in connection.execute(text(statements))
-            for line in sql.splitlines()
-        }
+        return {f"{name}: {part}" for name, sql in connection.execute(text(statements)) for part in _parts(sql)}
     questions = (
         """SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid))
              FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",

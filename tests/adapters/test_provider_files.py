@@ -156,6 +156,7 @@ def test_notion_wants_json_basic_and_its_version() -> None:
 def test_google_is_asked_for_a_refresh_token() -> None:
     google = CATALOG.provider("google")
     assert google.authorize_params == {"access_type": "offline", "prompt": "consent"}
+    assert (google.refresh_idle_ttl_s, google.refresh_end_fixed) == (15_811_200, True)
     assert google.client_auth is ClientAuth.POST
 
 

@@ -151,6 +151,13 @@ RULE_MISTAKES = [
         "no endpoint",
         "revocation_endpoint",
     ),
+    (
+        'quirks = ["error_in_200"]',
+        "revoke_on_reconnect = true",
+        "revoke_on_reconnect",
+        "no endpoint",
+        "revocation_endpoint",
+    ),
 ]
 
 

@@ -23,6 +23,8 @@ SIGNED_IN = (
     "/status",
     "/settings",
     "/settings/clients/acme",
+    "/settings/webhooks",
+    "/settings/webhooks/endpoint-1",
     "/nowhere",
 )
 ANYBODY = ("/login", "/sign-in/first", f"/connect/{LINK}", "/connect/unknown")

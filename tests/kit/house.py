@@ -19,6 +19,7 @@ from tests.kit.entropy import CountedEntropy
 from tests.kit.envelope import ReadableEnvelope
 from tests.kit.journal import ListJournal
 from tests.kit.memory_catalog import MemoryCatalog
+from tests.kit.memory_instance import MemoryMemento, MemoryWatch
 from tests.kit.memory_store import MemoryDatabase
 from tests.kit.passwords import FakePasswords
 from tests.kit.spill import MemorySpill
@@ -89,6 +90,7 @@ class House:
     server: AuthorizationServer
     wire: SpyWire
     spill: MemorySpill
+    watch: MemoryWatch
     journal: ListJournal
     passwords: FakePasswords
     tasks: ServiceTasks
@@ -271,7 +273,7 @@ def _house(
     catalog: MemoryCatalog, server: AuthorizationServer, wire: SpyWire, *, clock: FakeClock, place: Place | None
 ) -> House:
     place = place or Place(public_url=PUBLIC_URL, return_origins=frozenset({APP}))
-    database, envelope, journal = MemoryDatabase(clock), ReadableEnvelope(), ListJournal()
+    database, envelope, journal, watch = MemoryDatabase(clock), ReadableEnvelope(), ListJournal(), MemoryWatch()
     entropy, tasks, heart, spill, passwords = (
         CountedEntropy(),
         ServiceTasks(),
@@ -285,6 +287,8 @@ def _house(
         catalog=catalog,
         wire=wire,
         spill=spill,
+        memento=MemoryMemento(),
+        watches=[watch],
         passwords=passwords,
         journal=journal,
         tasks=tasks,
@@ -303,6 +307,7 @@ def _house(
         server=server,
         wire=wire,
         spill=spill,
+        watch=watch,
         journal=journal,
         passwords=passwords,
         tasks=tasks,

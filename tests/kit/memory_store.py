@@ -15,6 +15,10 @@ from tests.kit.memory_grants import (
     MemoryReferences,
     Rows,
 )
+from tests.kit.memory_instance import MemoryInstance
+from tests.kit.memory_refusals import MemoryRefusals
+from tests.kit.memory_timing import LIVING, MemoryForecasts, MemoryRejections
+from tests.kit.memory_webhooks import MemoryEndpoints, MemoryOutbox
 from tokenkeep.core.errors import Conflict, NotFound
 from tokenkeep.core.model import (
     Client,
@@ -40,13 +44,19 @@ class MemoryDatabase:
         self.grants = MemoryGrants(rows)
         self.references = MemoryReferences(rows)
         self.events = MemoryEvents(rows)
+        self.forecasts = MemoryForecasts(rows)
+        self.rejections = MemoryRejections(rows)
+        self.endpoints = MemoryEndpoints(rows)
+        self.outbox = MemoryOutbox(rows, self.endpoints)
+        self.refusals = MemoryRefusals(rows)
         self.clients = MemoryClients(rows)
         self.service_keys = MemoryServiceKeys(rows)
         self.accounts = MemoryAccounts()
         self.authorizations = MemoryAuthorizations(rows, self.accounts)
         self.data_keys = MemoryDataKeys()
+        self.instance = MemoryInstance(rows)
         self.status = MemoryStatus(rows)
-        self.reads = MemoryReads(rows)
+        self.reads = MemoryReads(rows, self.clients)
 
     async def close(self) -> None:
         pass
@@ -219,6 +229,16 @@ class MemoryStatus:
         ]
         return [self._line(grant) for _, _, grant in sorted(planned, key=lambda each: each[:2])][:limit]
 
+    async def forecasts(self, workspace_id: str, *, limit: int) -> Sequence[Attention]:
+        foreseen = [
+            (date, key, grant)
+            for key, grant in self._rows.grants.items()
+            if key[0] == workspace_id
+            and grant.standing.state in LIVING
+            and (date := grant.standing.needs_person_at) is not None
+        ]
+        return [self._line(grant) for _, _, grant in sorted(foreseen, key=lambda each: each[:2])][:limit]
+
     async def ping(self) -> None:
         self._rows.works("status.ping")
 
@@ -237,8 +257,8 @@ class MemoryStatus:
 
 
 class MemoryReads:
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, clients: MemoryClients) -> None:
+        self._rows, self._clients = rows, clients
         self._epoch = 0
         self.still = False
         """True: claims that nothing is committed any more. Else it never claims that."""
@@ -252,3 +272,11 @@ class MemoryReads:
 
     async def credential(self, workspace_id: str, credential_id: str) -> Credential | None:
         return self._rows.whole((workspace_id, credential_id))
+
+    async def both(
+        self, key_id: str, workspace_id: str, credential_id: str
+    ) -> tuple[ServiceKey | None, Credential | None]:
+        return await self.service_key(key_id), await self.credential(workspace_id, credential_id)
+
+    async def client(self, workspace_id: str, client_id: str) -> Client | None:
+        return await self._clients.get(workspace_id, client_id)

@@ -11,6 +11,7 @@ import httpx2
 
 from tests.kit import builders
 from tests.kit.clock import NOON, FakeClock
+from tests.kit.told import delivery, endpoint
 from tokenkeep.core import token_document
 from tokenkeep.core.errors import NotFound, Unauthenticated, UnknownType
 from tokenkeep.core.model import CredentialType, Provider, State, UserSession
@@ -28,6 +29,7 @@ from tokenkeep.web.services import Services, WebConfig
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 KEY = "tk_key1_secret_check"
+SIGNING = "whsec_c2hvd24gb25jZQ=="
 COOKIE = "a-session"
 URL = "http://localhost:8420"
 
@@ -114,7 +116,8 @@ class FakeTokenReads:
     async def read(self, key: bytes, credential_id: str, *, min_ttl: int, consumer: str) -> TokenRead:
         caller = await self.keys.authenticate(key.decode())
         live = await self.tokens.token(caller, credential_id, min_ttl=min_ttl, consumer=consumer)
-        return TokenRead(actor=caller.actor, live=live, epoch=0, until=0)
+        key, grant = builders.service_key(), builders.grant()
+        return TokenRead(actor=caller.actor, live=live, key=key, grant=grant, epoch=0, until=0)
 
 
 class FakeAccounts(Asked):
@@ -178,6 +181,7 @@ def status_view() -> StatusView:
         latency_ms={},
         breakers={},
         clients_paused=[builders.client(incident_code="invalid_client", incident_since=NOON)],
+        doubted={"acme": 6},
     )
 
 
@@ -193,6 +197,7 @@ class Api:
     clients: Asked
     connect: Asked
     connect_sessions: Asked
+    webhooks: Asked
     status: Asked
     observed: list[tuple[str, int, float]] = field(default_factory=list)
     lines: list[tuple[str, str, int, float, str]] = field(default_factory=list)
@@ -215,6 +220,7 @@ class Api:
                 "clients",
                 "connect",
                 "connect_sessions",
+                "webhooks",
                 "status",
             )
         }
@@ -287,6 +293,21 @@ def make_api(*scopes: Scope, **changes: Any) -> Api:
             {
                 "create": (builders.connect_session(), f"{URL}/connect/link-secret"),
                 "get": builders.connect_session(),
+            }
+        ),
+        "webhooks": Asked(
+            {
+                "create": (endpoint(), Secret(SIGNING)),
+                "list": [endpoint()],
+                "get": endpoint(),
+                "edit": endpoint(types=("credential.failing",)),
+                "rotate": (endpoint(secret_version=2, previous_until=NOON), Secret(SIGNING)),
+                "delete": None,
+                "test": delivery(type="webhook.test"),
+                "deliveries": Page(
+                    items=[delivery(attempts=1, last_attempt_at=NOON, last_result="503")], next_cursor=""
+                ),
+                "replay": delivery(),
             }
         ),
         "status": Asked({"overview": status_view(), "ready": {"database": "ok", "key": "ok", "scheduler": "ok"}}),

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from tests.kit import builders as a
 from tests.kit.clock import NOON
+from tests.web.webhooks_world import Webhooks
 from tokenkeep.core.errors import InUse, InvalidInput, NotFound, Unauthenticated, UnknownType
 from tokenkeep.core.model import Account, Client, FailureKind, Field, FieldKind, SessionState, State
 from tokenkeep.core.permissions import ROLES, Caller
@@ -320,6 +321,7 @@ class World:
     connect: Connect = field(default_factory=Connect)
     connect_sessions: ConnectSessions = field(default_factory=ConnectSessions)
     service_keys: ServiceKeys = field(default_factory=ServiceKeys)
+    webhooks: Webhooks = field(default_factory=Webhooks)
     status: Status = field(default_factory=Status)
     catalog: Catalog = field(default_factory=Catalog)
 
@@ -412,5 +414,6 @@ def overview(**changes: Any) -> StatusView:
         "latency_ms": {"p50": 180.0, "p95": 900.0, "p99": 1400.0},
         "breakers": {"api.acme.example": Breaker(faults=5, open_until=NOON + timedelta(minutes=1))},
         "clients_paused": [a.client(incident_code="invalid_client", incident_since=NOON)],
+        "doubted": {"acme": 6},
     }
     return StatusView(**defaults | changes)

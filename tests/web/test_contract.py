@@ -51,6 +51,7 @@ def _services(house: House) -> Services:
         clients=cases.clients,
         connect=cases.connect,
         connect_sessions=cases.connect_sessions,
+        webhooks=cases.outsiders.webhooks,
         status=cases.status,
         catalog=house.catalog,
         metrics=lambda: b"",
@@ -89,12 +90,18 @@ async def _furnish(served: Served) -> None:
     key, _ = await house.cases.service_keys.create(
         house.person, name="spare", scopes=["connect"], credential_ids=None, expires_at=None
     )
+    webhooks = house.cases.outsiders.webhooks
+    listed = await webhooks.list(house.person)
+    endpoint = listed[0] if listed else (await webhooks.create(house.person, url="https://hooks.example"))[0]
+    await webhooks.edit(house.person, endpoint.id, disabled=False)
     served.ids = {
         "credential_id": credential.credential.id,
         "type_name": "acmeApi",
         "provider": "acme",
         "session_id": session.id,
         "key_id": key.id,
+        "webhook_id": endpoint.id,
+        "delivery_id": (await webhooks.test(house.person, endpoint.id)).id,
     }
 
 

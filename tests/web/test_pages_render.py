@@ -98,7 +98,9 @@ def test_hostile_text_from_people_and_providers_is_shown_as_text(world, path):
     world.clients.client = a.client(client_id=HOSTILE, incident_code=HOSTILE, scopes=(HOSTILE,))
     world.service_keys.keys = [a.service_key(name=HOSTILE)]
     world.status.overview_now = overview(
-        recent=[a.event(kind=HOSTILE)], clients_paused=[a.client(provider=HOSTILE, incident_code=HOSTILE)]
+        recent=[a.event(kind=HOSTILE)],
+        clients_paused=[a.client(provider=HOSTILE, incident_code=HOSTILE)],
+        doubted={HOSTILE: 5},
     )
     world.catalog.known = [
         replace(OAUTH, label=HOSTILE, description=HOSTILE, categories=(HOSTILE, "ai")),
@@ -254,3 +256,11 @@ def test_every_icon_a_template_names_is_in_the_sprite():
     names |= {look.icon for look in STATES.values()}
     assert len(names) > 15
     assert not {name for name in names if f'id="{name}"' not in sprite}
+
+
+def test_the_status_says_that_a_burst_of_refusals_is_not_believed_yet(world):
+    shown = browser(world).get("/status").text
+    assert "refused 6 credentials in a burst" in shown
+    assert "nobody is asked to reconnect yet" in shown
+    world.status.overview_now = overview(doubted={})
+    assert "in a burst" not in browser(world).get("/status").text

@@ -23,6 +23,8 @@ async def test_alive() -> None:
     [
         ({"database": "ok", "key": "ok", "scheduler": "ok"}, 200),
         ({"database": "does not answer", "key": "ok", "scheduler": "ok"}, 503),
+        ({"database": "ok", "key": "ok", "scheduler": "ok", "refreshing": "paused, disk_full: Make room."}, 200),
+        ({"database": "ok", "key": "no", "scheduler": "ok", "refreshing": "paused, disk_full: Make room."}, 503),
     ],
 )
 async def test_ready_says_what_is_not(parts: dict[str, str], status: int) -> None:

@@ -51,6 +51,7 @@ async def test_the_status_is_told_whole() -> None:
     assert document["paused_clients"] == [
         {"provider": "acme", "code": "invalid_client", "since": "2026-11-24T12:00:00Z"}
     ]
+    assert document["mass_refusals"] == [{"provider": "acme", "credentials": 6}]
 
 
 async def test_a_quiet_service_has_a_status_too() -> None:

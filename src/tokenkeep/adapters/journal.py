@@ -21,7 +21,10 @@ _BAD_SIGNS = (
     "unreadable",
     "paused",
     "opened",
+    "refusal_begun",
     "required",
+    "expected",
+    "loop",
     "discarded",
     "quarantined",
     "undecryptable",
@@ -45,6 +48,8 @@ class LogJournal:
     def _count(self, action: str, facts: Mapping[str, str | float | bool | None]) -> None:
         if action == "swept":
             self._metrics.swept()
+        if action in {"refreshing_paused", "refreshing_resumed"}:
+            self._metrics.paused(str(facts.get("cause", "")), now=action == "refreshing_paused")
         outcome = _OUTCOMES.get(action)
         if outcome is not None:
             duration = facts.get("duration_ms")

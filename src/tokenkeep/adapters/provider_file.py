@@ -53,7 +53,9 @@ Uncertain = Literal[
     "access_expires",
     "access_ttl_s",
     "grace_s",
+    "grant_ttl_s",
     "kills_old_access_token",
+    "refresh_end_fixed",
     "refresh_idle_ttl_s",
     "refresh_ttl_s",
     "rotation",
@@ -92,6 +94,7 @@ class OAuth(_Table, frozen=True):
     token_endpoint: Address
     revocation_endpoint: Address | None = None
     revocation_style: Literal["rfc7009", "github", "bearer"] = "rfc7009"
+    revoke_on_reconnect: bool = False
     issuer: Address | None = None
     client_auth: ClientAuth = ClientAuth.BASIC
     pkce: bool = True
@@ -120,6 +123,8 @@ class Tokens(_Table, frozen=True):
     access_expires: bool | None = None
     refresh_ttl_s: Seconds | None = None
     refresh_idle_ttl_s: Seconds | None = None
+    refresh_end_fixed: bool = False
+    grant_ttl_s: Seconds | None = None
     unsure: tuple[Uncertain, ...] = ()
 
 

@@ -63,6 +63,7 @@ def _authorization_server(oauth: OAuth) -> dict[str, Any]:
         "token_endpoint": oauth.token_endpoint,
         "revocation_endpoint": oauth.revocation_endpoint or "",
         "revocation_style": oauth.revocation_style,
+        "revoke_on_reconnect": oauth.revoke_on_reconnect,
         "issuer": oauth.issuer or "",
         "client_auth": oauth.client_auth,
         "pkce": oauth.pkce,
@@ -84,7 +85,7 @@ def _authorization_server(oauth: OAuth) -> dict[str, Any]:
 def _lifetimes(tokens: Tokens | None) -> dict[str, Any]:
     """Unsure values are taken in the way that can lose nothing: as strict, as deadly, as unknown.
 
-    Unsure lifetimes stay, because they can only make a refresh earlier.
+    Unsure lifetimes stay, because they can only make a refresh or a warning earlier.
     """
     if tokens is None:
         return {}
@@ -99,6 +100,9 @@ def _lifetimes(tokens: Tokens | None) -> dict[str, Any]:
         "access_expires": None if "access_expires" in unsure else tokens.access_expires,
         "refresh_ttl_s": tokens.refresh_ttl_s,
         "refresh_idle_ttl_s": tokens.refresh_idle_ttl_s,
+        # A renewed end that is taken for a fixed one would lapse; the other mistake shows at the next refresh.
+        "refresh_end_fixed": tokens.refresh_end_fixed and "refresh_end_fixed" not in unsure,
+        "grant_ttl_s": tokens.grant_ttl_s,
     }
 
 

@@ -86,6 +86,9 @@ def _oauth(oauth: OAuth) -> Iterator[Finding]:
     if oauth.revocation_style != "rfc7009" and not oauth.revocation_endpoint:
         hint = "Add `revocation_endpoint`, or remove this line."
         yield Finding((*path, "revocation_style"), "There is no endpoint to revoke at.", hint)
+    if oauth.revoke_on_reconnect and not oauth.revocation_endpoint:
+        hint = "Add `revocation_endpoint`, or remove this line."
+        yield Finding((*path, "revoke_on_reconnect"), "There is no endpoint to revoke at.", hint)
 
 
 def _parameters(path: Path, parameters: Mapping[str, str]) -> Iterator[Finding]:

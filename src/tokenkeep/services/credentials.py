@@ -28,9 +28,9 @@ from tokenkeep.services.ports import (
     Journal,
     Page,
     ReferenceStore,
-    TokenEndpoint,
 )
-from tokenkeep.services.sealing import open_account, open_tokens, open_values, seal_values
+from tokenkeep.services.sealing import open_account, open_values, seal_values
+from tokenkeep.services.surplus import Removal, Surplus
 
 NAME_LENGTH = 200
 
@@ -55,14 +55,6 @@ class CredentialView:
         return tuple(scope for scope in grant.scopes_requested if scope not in grant.scopes_granted)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """What became of a grant at the provider. `revoked` None: there was nothing to revoke, or no way to."""
-
-    revoked: bool | None
-    detail: str
-
-
 @dataclass(slots=True, kw_only=True)
 class Credentials:
     """Use cases over `CredentialStore`."""
@@ -74,7 +66,7 @@ class Credentials:
     clients: Clients
     catalog: Catalog
     envelope: Envelope
-    wire: TokenEndpoint
+    surplus: Surplus
     clock: Clock
     entropy: Entropy
     journal: Journal
@@ -172,7 +164,7 @@ class Credentials:
         credential = await self._stored(caller, credential_id)
         event = self._event(credential, "disconnected", caller)
         grant = await self.grants.disconnect(caller.workspace_id, credential_id, event)
-        removal = await self._revoke(grant)
+        removal = await self._revoke(grant, why="disconnected")
         self.journal.record("disconnected", credential=credential_id, actor=caller.actor, revoked=removal.revoked)
         return await self._view(replace(credential, grant=None)), removal
 
@@ -189,7 +181,7 @@ class Credentials:
         grant = await self.grants.disconnect(caller.workspace_id, credential_id, event)
         if not await self.store.delete(caller.workspace_id, credential_id):
             raise NotFound()
-        removal = await self._revoke(grant)
+        removal = await self._revoke(grant, why="deleted")
         self.journal.record("credential_deleted", credential=credential_id, actor=caller.actor, revoked=removal.revoked)
         return removal
 
@@ -258,23 +250,10 @@ class Credentials:
             types = tuple(name for name in fitting if not types or name in types) or ("",)
         return replace(wanted, types=types, ids=caller.credential_ids)
 
-    async def _revoke(self, grant: Grant | None) -> Removal:
+    async def _revoke(self, grant: Grant | None, *, why: str) -> Removal:
         if grant is None:
             return Removal(revoked=None, detail="Nothing was connected.")
-        try:
-            registration = await self.clients.registration(grant.workspace_id, grant.client)
-            token_set = await open_tokens(self.envelope, grant)
-        except TokenkeepError as fault:
-            return Removal(revoked=False, detail=f"It could not be revoked at the provider ({fault.code}).")
-        hint = "refresh_token" if token_set.refresh_token else "access_token"
-        token = token_set.refresh_token or token_set.access_token
-        answer = await self.wire.revoke(registration, token=token, hint=hint)
-        name = registration.provider.name
-        if answer.fault == "unsupported":
-            return Removal(revoked=None, detail=f"{name} has no way to revoke it from here: remove the access there.")
-        if 200 <= answer.status < 300:  # RFC 7009 section 2.2: also for a token that was not valid any more
-            return Removal(revoked=True, detail=f"Revoked at {name}.")
-        return Removal(revoked=False, detail=f"{name} did not confirm: remove the access there.")
+        return await self.surplus.forgotten(grant, why=why)
 
     def _event(self, credential: Credential, kind: str, caller: Caller) -> Event:
         return new_event(credential, kind, actor=caller.actor, by=(self.clock, self.entropy))

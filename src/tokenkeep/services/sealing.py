@@ -7,13 +7,15 @@ Does not own: cryptography (`Envelope`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from tokenkeep.core import token_document
 from tokenkeep.core.model import Account, Client, ConnectSession, Credential, Grant, Place, TokenSet
 from tokenkeep.core.secret import Secret
+from tokenkeep.core.webhooks import Endpoint
 from tokenkeep.services.ports import Envelope
 
 
@@ -56,6 +58,17 @@ def client_place(client: Client) -> Place:
         record_id=client.id,
         field="client_secret",
         version=client.version,
+    )
+
+
+def endpoint_place(endpoint: Endpoint, *, previous: bool = False) -> Place:
+    """Of the secret that signs what is sent to an endpoint, or of the one before it."""
+    return Place(
+        workspace_id=endpoint.workspace_id,
+        kind="webhook_secret",
+        record_id=endpoint.id,
+        field="secret",
+        version=endpoint.secret_version - previous,
     )
 
 
@@ -127,3 +140,12 @@ async def open_session_values(envelope: Envelope, session: ConnectSession) -> di
     place = flow_place(session.workspace_id, session.id, "values")
     values: dict[str, Any] = json.loads(await envelope.open(session.values_sealed, place))
     return values
+
+
+async def open_endpoint_secrets(envelope: Envelope, endpoint: Endpoint, now: datetime) -> Sequence[Secret]:
+    """What signs now: the secret, and the one before it while it is kept. Raises Quarantined."""
+    secrets = [Secret((await envelope.open(endpoint.secret_sealed, endpoint_place(endpoint))).decode())]
+    if endpoint.previous_sealed is not None and endpoint.previous_until is not None and endpoint.previous_until > now:
+        place = endpoint_place(endpoint, previous=True)
+        secrets.append(Secret((await envelope.open(endpoint.previous_sealed, place)).decode()))
+    return secrets

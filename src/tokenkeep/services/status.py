@@ -6,7 +6,7 @@ Owns: read-only views. Does not own: any change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -21,10 +21,13 @@ from tokenkeep.services.ports import (
     Clock,
     Envelope,
     EventStore,
+    Obstacle,
+    RefusalStore,
     StatusCounts,
     StatusStore,
 )
 from tokenkeep.services.pulse import Pulse
+from tokenkeep.services.storage import Storage
 from tokenkeep.services.sweep import Sweep, Sweeper
 
 RECENT_KINDS = (
@@ -34,6 +37,16 @@ RECENT_KINDS = (
     "refreshed",
     "refresh_failed",
     "reauthorization_required",
+    "reauthorization_expected",
+    "rejection_loop",
+    "refusal_doubted",
+    "client_paused",
+    "client_resumed",
+    "mass_refusal_begun",
+    "mass_refusal_ended",
+    "breaker_opened",
+    "breaker_closed",
+    "webhook_disabled",
     "created",
     "edited",
     "tested",
@@ -62,6 +75,9 @@ class StatusView:
     latency_ms: Mapping[str, float]
     breakers: Mapping[str, Breaker]  # host -> one that is not closed
     clients_paused: Sequence[Client]
+    obstacles: Sequence[Obstacle] = ()  # why no refresh starts
+    doubted: Mapping[str, int] = field(default_factory=dict)  # provider -> refusals that are not believed yet
+    forecasts: Sequence[Attention] = ()  # what will need a person on a known date, soonest first
 
     @property
     def last_sweep_at(self) -> datetime | None:
@@ -76,9 +92,11 @@ class Status:
     store: StatusStore
     events: EventStore
     clients: ClientStore
+    refusals: RefusalStore
     catalog: Catalog
     envelope: Envelope
     peace: Peace
+    storage: Storage
     sweeper: Sweeper
     pulse: Pulse
     heart: Heart
@@ -96,20 +114,28 @@ class Status:
             by_state=self._by_state(counts),
             attention=await self.store.attention(workspace_id, limit=SHOWN),
             upcoming=await self.store.upcoming(workspace_id, limit=SHOWN),
+            forecasts=await self.store.forecasts(workspace_id, limit=SHOWN),
             recent=await self.events.recent(workspace_id, kinds=RECENT_KINDS, limit=SHOWN),
             last_sweep=self.sweeper.last,
             latency_ms=_percentiles(self.pulse.latencies_ms),
             breakers={host: breaker for host, breaker in self.peace.breakers.items() if breaker.open_until},
+            obstacles=self.storage.obstacles,
             clients_paused=[client for client in await self.clients.list(workspace_id) if client.incident_code],
+            doubted=await self.refusals.doubted(workspace_id),
         )
 
     async def ready(self) -> Mapping[str, str]:
         """Part of the service -> `ok`, or what is wrong with it."""
         parts = {"database": await self._database(), "key": await self._key()}
         parts["scheduler"] = "ok" if self.heart.alive() else "the timer has stopped"
+        parts["refreshing"] = self._refreshing()
         if self.draining:
             parts["service"] = "stopping"
         return parts
+
+    def _refreshing(self) -> str:
+        """As it was looked at last, since a probe must not wait for a disk; without paths, since anybody may ask."""
+        return " ".join(f"paused, {each.code}: {each.fix}" for each in self.storage.obstacles) or "ok"
 
     async def changed(self, since: int) -> int:
         """Waits until something happened in this process, at most five seconds. -1: the service is stopping."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tokenkeep.core.errors import Misconfigured
 from tokenkeep.core.secret import Secret
@@ -28,7 +28,7 @@ NOT_OURS = "TOKENKEEP_TEST_"
 
 T = TypeVar("T")
 _NAMES = frozenset(setting.name for setting in SETTINGS)
-_SECRETS = (PREFIX + "ROOT_KEY", PREFIX + "DATABASE_URL")
+_SECRETS = (PREFIX + "ROOT_KEY", PREFIX + "DATABASE_URL", PREFIX + "SMTP_URL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,10 @@ class Settings:
     return_origins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
     refresh_tick_s: float
+    least_free_mb: int
+    smtp_url: Secret | None  # whole, with the password; None: no mail
+    mail_from: str
+    mail_to: tuple[str, ...]
     log_format: str
     log_level: str
 
@@ -55,6 +59,11 @@ class Settings:
     def embedded(self) -> bool:
         """Whether the database is SQLite, so that this machine is the only one."""
         return self.database_url.reveal().startswith("sqlite")
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of the embedded database. None: it is a server's."""
+        return Path(unquote(urlsplit(self.database_url.reveal()).path[1:])) if self.embedded else None
 
 
 def from_environment() -> Settings:
@@ -101,6 +110,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         return_origins=reader.get("RETURN_ORIGINS", values.list_of(values.public_origin), ()),
         trusted_proxies=reader.get("TRUSTED_PROXIES", values.list_of(values.network), ()),
         refresh_tick_s=reader.get("REFRESH_TICK_S", values.tick, 5.0),
+        least_free_mb=reader.get("LEAST_FREE_MB", values.megabytes, 64),
+        smtp_url=reader.smtp_url(),
+        mail_from=reader.get("MAIL_FROM", values.mail_address, ""),
+        mail_to=reader.get("MAIL_TO", values.list_of(values.mail_address), ()),
         log_format=reader.get("LOG_FORMAT", values.one_of("text", "json"), "text"),
         log_level=reader.get("LOG_LEVEL", values.one_of("debug", "info", "warning", "error"), "info"),
     )
@@ -170,13 +183,30 @@ class _Reader:
     def database_url(self, data_dir: Path) -> Secret:
         default = Secret(f"sqlite+aiosqlite:///{data_dir / 'tokenkeep.sqlite3'}")
         url = self.get("DATABASE_URL", values.database_url, default)
-        file = self.get("DATABASE_PASSWORD_FILE", values.file_path, None)
+        return self.with_password(url, "DATABASE_PASSWORD_FILE")
+
+    def smtp_url(self) -> Secret | None:
+        """The mail server, which makes sense only with somebody to write from and to."""
+        url = self.get("SMTP_URL", values.smtp_url, None)
+        given = [name for name in ("SMTP_URL", "MAIL_FROM", "MAIL_TO") if self.text(name)]
+        for name in ("SMTP_URL", "MAIL_FROM", "MAIL_TO"):
+            if given and name not in given:
+                self.complain(name, f"must be set, as {PREFIX}{given[0]} is")
+        if url is None:
+            if self.text("SMTP_PASSWORD_FILE"):
+                self.complain("SMTP_PASSWORD_FILE", f"must go with {PREFIX}SMTP_URL")
+            return None
+        return self.with_password(url, "SMTP_PASSWORD_FILE")
+
+    def with_password(self, url: Secret, name: str) -> Secret:
+        """The URL with the password from the file that setting `name` points to, if it does."""
+        file = self.get(name, values.file_path, None)
         if file is None:
             return url
         try:
             return values.with_password(url, Secret(file.read_text(encoding="utf-8").rstrip("\r\n")))
         except (OSError, UnicodeDecodeError):
-            self.complain("DATABASE_PASSWORD_FILE", "cannot be read")
+            self.complain(name, "cannot be read")
         except ValueError as error:
-            self.complain("DATABASE_PASSWORD_FILE", str(error))
+            self.complain(name, str(error))
         return url

@@ -88,6 +88,21 @@ SETTINGS: tuple[Setting, ...] = tuple(
             "5",
             "How often to look for tokens that are due, from 0.1 to 3600; it does not set when a token is due.",
         ),
+        (
+            "LEAST_FREE_MB",
+            "megabytes",
+            "64",
+            "How much room the disk needs for refreshes to start, from 16 to 1000000.",
+        ),
+        (
+            "SMTP_URL",
+            "SMTP URL",
+            "",
+            "Mail server for what a person must act on: smtp://user@host:587 with STARTTLS, or smtps://user@host:465.",
+        ),
+        ("SMTP_PASSWORD_FILE", "file", "", "File that holds the password, for an SMTP URL that names a user only."),
+        ("MAIL_FROM", "mail address", "", "Address that mail comes from."),
+        ("MAIL_TO", "list of mail addresses", "", "Addresses that mail goes to."),
         ("LOG_FORMAT", "text or json", "text", "Form of the log lines on standard error."),
         ("LOG_LEVEL", "debug, info, warning or error", "info", "Least severity that is logged."),
     )

@@ -104,12 +104,31 @@ def database_url(text: str) -> Secret:
     return Secret(text)
 
 
+def smtp_url(text: str) -> Secret:
+    """A mail server, and perhaps who we are there."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("must be a URL such as smtp://user@mail.example.org:587")
+    if parts.path not in {"", "/"} or "?" in text or "#" in text:
+        raise ValueError("must end after the host and port")
+    if parts.port is not None and not parts.port:
+        raise ValueError("must name a port from 1 to 65535")
+    return Secret(text)
+
+
+def mail_address(text: str) -> str:
+    """One address, without a name."""
+    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}", text):
+        raise ValueError("must be a mail address such as alerts@example.org")
+    return text
+
+
 def with_password(url: Secret, password: Secret) -> Secret:
-    """That database URL with a password of its own."""
+    """That URL with a password of its own."""
     parts = urlsplit(url.reveal())
     user, _, place = parts.netloc.rpartition("@")
     if not user or ":" in user:
-        raise ValueError("must go with a database URL that names a user and no password")
+        raise ValueError("must go with a URL that names a user and no password")
     if not password:
         raise ValueError("must not be empty")
     return Secret(urlunsplit(parts._replace(netloc=f"{user}:{quote(password.reveal(), safe='')}@{place}")))
@@ -136,6 +155,13 @@ def tick(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text) or not 0.1 <= float(text) <= 3_600:
         raise ValueError("must be a number of seconds from 0.1 to 3600")
     return float(text)
+
+
+def megabytes(text: str) -> int:
+    """Room on a disk."""
+    if not re.fullmatch(r"[0-9]{1,7}", text) or not 16 <= int(text) <= 1_000_000:
+        raise ValueError("must be a number of megabytes from 16 to 1000000")
+    return int(text)
 
 
 def list_of(parse: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:

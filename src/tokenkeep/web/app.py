@@ -35,6 +35,9 @@ from tokenkeep.web import (
     status_api,
     status_page,
     token_read,
+    webhook_deliveries,
+    webhooks,
+    webhooks_page,
 )
 from tokenkeep.web.headers import Front, transport_headers
 from tokenkeep.web.operations import Operation
@@ -49,6 +52,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *connect_sessions.OPERATIONS,
     *clients.OPERATIONS,
     *service_keys.OPERATIONS,
+    *webhooks.OPERATIONS,
+    *webhook_deliveries.OPERATIONS,
     *status_api.OPERATIONS,
 )
 """The API, in the order of its documentation."""
@@ -60,6 +65,7 @@ PAGES: tuple[BaseRoute, ...] = (
     *sign_in.routes,
     *status_page.routes,
     *settings_page.routes,
+    *webhooks_page.routes,
     *static_files.routes,
 )
 """What people open."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tokenkeep.core.model import Account, FailureKind, Grant, State
+from tokenkeep.core.model import Account, Expiry, FailureKind, Grant, State
 from tokenkeep.web.bodies import instant
 
 if TYPE_CHECKING:
@@ -51,9 +51,12 @@ class CredentialAnswer(msgspec.Struct):
     provider: str
     state: State
     values: dict[str, Any]  # masked
-    expires_at: datetime | None
+    expires_at: datetime | None  # null: `expiry` says why
+    expiry: Expiry | None  # null: there is no token
+    learned_life_s: int | None  # the shortest life seen of tokens whose end is unknown
     next_refresh_at: datetime | None
     last_refresh_at: datetime | None
+    needs_person_at: datetime | None  # the forecast; null: no such date is known
     failure: FailureAnswer | None  # null: all is well
     account: AccountAnswer | None  # null: unknown, and always in lists
     scopes: ScopesAnswer | None  # null: not an OAuth type
@@ -124,7 +127,7 @@ def parts(view: CredentialView) -> dict[str, Any]:
 
 def _standing(grant: Grant | None) -> dict[str, Any]:
     if grant is None:
-        return {"expires_at": None, "next_refresh_at": None, "last_refresh_at": None, "failure": None}
+        return dict.fromkeys(_OF_STANDING)
     standing = grant.standing
     failure = standing.failure and FailureAnswer(
         kind=standing.failure.kind,
@@ -134,10 +137,24 @@ def _standing(grant: Grant | None) -> dict[str, Any]:
     )
     return {
         "expires_at": instant(standing.expires_at),
+        "expiry": standing.expiry,
+        "learned_life_s": standing.learned_life_s,
         "next_refresh_at": instant(standing.next_refresh_at),
         "last_refresh_at": instant(standing.last_refresh_at),
+        "needs_person_at": instant(standing.needs_person_at),
         "failure": failure,
     }
+
+
+_OF_STANDING = (
+    "expires_at",
+    "expiry",
+    "learned_life_s",
+    "next_refresh_at",
+    "last_refresh_at",
+    "needs_person_at",
+    "failure",
+)
 
 
 def _scopes(view: CredentialView, grant: Grant | None) -> ScopesAnswer:

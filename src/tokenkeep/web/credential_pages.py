@@ -14,8 +14,9 @@ from starlette.routing import BaseRoute, Route
 from tokenkeep.core.errors import InUse, InvalidInput
 from tokenkeep.core.model import State, UserSession
 from tokenkeep.core.permissions import Caller, Scope
-from tokenkeep.services.credentials import CredentialView, Removal
+from tokenkeep.services.credentials import CredentialView
 from tokenkeep.services.ports import CredentialFilter
+from tokenkeep.services.surplus import Removal
 from tokenkeep.web import callers, forms
 from tokenkeep.web.gallery import invite
 from tokenkeep.web.pages import page_errors, render, see_other

@@ -29,9 +29,14 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready: database, key and scheduler. 503 says which is not."""
+    """Ready: database, key and scheduler. 503 says which is not.
+
+    Where only refreshing is paused the body says why, and the status stays 200: living tokens are still read here, and
+    a proxy that turned to no replica at all would make it worse.
+    """
     parts = dict(await services_of(request).status.ready())
-    return answer(parts, status=200 if all(said == "ok" for said in parts.values()) else 503)
+    ready = all(said == "ok" for part, said in parts.items() if part != "refreshing")
+    return answer(parts, status=200 if ready else 503)
 
 
 async def metrics(request: Request) -> Response:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tokenkeep.services.token_reads import TokenReads
     from tokenkeep.services.tokens import Tokens
     from tokenkeep.services.verification import Verification
+    from tokenkeep.services.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Services:
     clients: Clients
     connect: Connect
     connect_sessions: ConnectSessions
+    webhooks: Webhooks
     status: Status
     catalog: Catalog
     metrics: Callable[[], bytes]  # the Prometheus text

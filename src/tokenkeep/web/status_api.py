@@ -38,6 +38,17 @@ class AttentionAnswer(msgspec.Struct):
     failing_since: datetime | None
 
 
+class ForecastAnswer(msgspec.Struct):
+    """A credential that lives, and the date on which it will need a person."""
+
+    credential_id: str
+    name: str
+    type: str
+    provider: str
+    state: State
+    needs_person_at: datetime | None
+
+
 class BreakerAnswer(msgspec.Struct):
     """A provider's host that is being left alone for a while."""
 
@@ -54,12 +65,27 @@ class PausedClientAnswer(msgspec.Struct):
     since: datetime | None
 
 
+class MassRefusalAnswer(msgspec.Struct):
+    """A burst of refusals that is taken for the provider's outage until each is confirmed."""
+
+    provider: str
+    credentials: int  # waiting to be asked about again
+
+
 class SweepAnswer(msgspec.Struct):
     """What the last pass over due credentials did."""
 
     at: datetime
     due: int
     started: int
+
+
+class ObstacleAnswer(msgspec.Struct):
+    """Why no refresh starts: its answer could not be kept, or the database is not adopted."""
+
+    code: str
+    message: str
+    fix: str
 
 
 class StatusAnswer(msgspec.Struct):
@@ -75,11 +101,14 @@ class StatusAnswer(msgspec.Struct):
     uncertain: int  # refreshes whose outcome is not known yet
     attention: list[AttentionAnswer]
     upcoming: list[AttentionAnswer]
+    forecasts: list[ForecastAnswer]  # soonest first
     recent: list[EventAnswer]
     last_sweep: SweepAnswer | None  # null: none yet
     latency_ms: dict[str, float]  # p50, p95, p99 of refreshes; empty: none yet
     breakers: list[BreakerAnswer]
+    obstacles: list[ObstacleAnswer]  # empty: refreshes start
     paused_clients: list[PausedClientAnswer]
+    mass_refusals: list[MassRefusalAnswer]
 
 
 def status_answer(view: StatusView) -> StatusAnswer:
@@ -96,6 +125,7 @@ def status_answer(view: StatusView) -> StatusAnswer:
         uncertain=counts.uncertain,
         attention=_attention(view.attention),
         upcoming=_attention(view.upcoming),
+        forecasts=[_forecast(entry) for entry in view.forecasts],
         recent=[event_answer(event) for event in view.recent],
         last_sweep=_sweep(view.last_sweep),
         latency_ms=dict(view.latency_ms),
@@ -103,11 +133,15 @@ def status_answer(view: StatusView) -> StatusAnswer:
             BreakerAnswer(host=host, faults=breaker.faults, until=instant(breaker.open_until))
             for host, breaker in view.breakers.items()
         ],
+        obstacles=[ObstacleAnswer(code=each.code, message=each.message, fix=each.fix) for each in view.obstacles],
         paused_clients=[
             PausedClientAnswer(
                 provider=client.provider, code=client.incident_code, since=instant(client.incident_since)
             )
             for client in view.clients_paused
+        ],
+        mass_refusals=[
+            MassRefusalAnswer(provider=provider, credentials=count) for provider, count in sorted(view.doubted.items())
         ],
     )
 
@@ -120,6 +154,17 @@ def _sweep(sweep: Sweep | None) -> SweepAnswer | None:
 
 def _attention(entries: Sequence[Attention]) -> list[AttentionAnswer]:
     return [_entry(entry) for entry in entries]
+
+
+def _forecast(entry: Attention) -> ForecastAnswer:
+    return ForecastAnswer(
+        credential_id=entry.credential_id,
+        name=entry.name,
+        type=entry.type,
+        provider=entry.provider,
+        state=entry.standing.state,
+        needs_person_at=instant(entry.standing.needs_person_at),
+    )
 
 
 def _entry(entry: Attention) -> AttentionAnswer:
@@ -149,7 +194,7 @@ OPERATIONS = (
         name="read_status",
         tag="service",
         summary="Read the status",
-        description="Counts by state and provider, what is overdue, what needs attention, breakers.",
+        description="Counts by state and provider, what is overdue, what needs attention now or on a known date, breakers.",
         handler=status,
         scope=Scope.CREDENTIALS_READ,
         answer=StatusAnswer,

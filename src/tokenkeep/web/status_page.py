@@ -23,7 +23,7 @@ from tokenkeep.web.pages import environment, may_admin, page_errors, refuse_secr
 from tokenkeep.web.services import config_of, services_of
 from tokenkeep.web.words import STATES
 
-REGIONS = ("summary", "numbers", "attention", "providers", "upcoming", "recent", "machine")
+REGIONS = ("summary", "numbers", "attention", "forecasts", "providers", "upcoming", "recent", "machine")
 """Parts of the page that are replaced when their content changes: `templates/parts/status_<name>.html`."""
 
 PACE_S = 1.0

@@ -36,6 +36,14 @@ REPAIR: dict[str, tuple[str, str]] = {
 """FailureKind -> who repairs it, and how."""
 
 
+EXPIRY: dict[str, str] = {
+    "endless": "Does not end, says the provider",
+    "unknown": "Unknown: the provider does not say. What nodes report as rejected is replaced, and its life remembered",
+    "learned": "Unknown: the provider does not say. One was rejected at the age of",
+}
+"""Why no end is shown, in words."""
+
+
 class Notice(NamedTuple):
     """One sentence shown once, after an action."""
 
@@ -73,6 +81,13 @@ NOTICES: dict[str, Notice] = {
         "good", "The client is removed. Credentials connected with it can no longer be refreshed."
     ),
     "key_revoked": Notice("good", "The service key is revoked. It works nowhere any more."),
+    "webhook_saved": Notice("good", "Your changes are saved."),
+    "webhook_enabled": Notice("good", "The endpoint is enabled. What failed before can be sent again."),
+    "webhook_disabled": Notice("good", "The endpoint is disabled. Nothing is sent to it any more."),
+    "webhook_tested": Notice("good", "A test is on its way. It shows among the deliveries."),
+    "webhook_replayed": Notice("good", "It is sent again, under the same id."),
+    "webhook_none_failed": Notice("info", "No delivery has failed."),
+    "webhook_deleted": Notice("good", "The endpoint is deleted, with everything that waited for it."),
     "session_ended": Notice("good", "That browser is signed out."),
     "sessions_ended": Notice("good", "All other browsers are signed out."),
     "signed_out": Notice("info", "You are signed out."),
@@ -203,12 +218,21 @@ def fact(name: str, value: object) -> str:
         value = "yes" if value else "no"
     if isinstance(value, list | tuple):
         value = ", ".join(str(one) for one in value)
-    return f"{plain_code(name).lower()}: {plain_code(value).lower() if name in {'code', 'kind'} else value}"
+    return f"{plain_code(name).lower()}: {plain_code(value).lower() if name in {'code', 'kind', 'why'} else value}"
 
 
 def milliseconds(value: float) -> str:
     """A duration as a person reads it."""
     return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.0f} ms"
+
+
+def life(seconds: int) -> str:
+    """How long something lives, in the largest unit that fits twice: `90 minutes`, `3 hours`."""
+    unit, size = next((unit for unit in _UNITS if seconds >= 2 * unit[1]), ("seconds", 1))
+    return f"{seconds // size} {unit}"
+
+
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
 
 
 def browser(user_agent: str) -> str:

@@ -9,14 +9,21 @@ from __future__ import annotations
 from tokenkeep.adapters.store.accounts import Accounts
 from tokenkeep.adapters.store.authorizations import Authorizations
 from tokenkeep.adapters.store.clients import Clients
+from tokenkeep.adapters.store.condition import Condition
 from tokenkeep.adapters.store.credentials import Credentials
 from tokenkeep.adapters.store.data_keys import DataKeys
+from tokenkeep.adapters.store.endpoints import Endpoints
 from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.adapters.store.events import Events
+from tokenkeep.adapters.store.forecasts import Forecasts
 from tokenkeep.adapters.store.grants import Grants
+from tokenkeep.adapters.store.instance import Instance
+from tokenkeep.adapters.store.outbox import Outbox
 from tokenkeep.adapters.store.reads_postgresql import PostgresqlReads
 from tokenkeep.adapters.store.reads_sqlite import SqliteReads
 from tokenkeep.adapters.store.references import References
+from tokenkeep.adapters.store.refusals import Refusals
+from tokenkeep.adapters.store.rejections import RejectionRuns
 from tokenkeep.adapters.store.service_keys import ServiceKeys
 from tokenkeep.adapters.store.status import Status
 
@@ -36,12 +43,21 @@ class Database:
         self.authorizations = Authorizations(engines)
         self.references = References(engines)
         self.events = Events(engines)
+        self.forecasts = Forecasts(engines)
+        self.rejections = RejectionRuns(engines)
+        self.endpoints = Endpoints(engines)
+        self.outbox = Outbox(engines)
+        self.refusals = Refusals(engines)
         self.service_keys = ServiceKeys(engines)
         self.accounts = Accounts(engines)
         self.data_keys = DataKeys(engines)
         self.status = Status(engines)
+        self.instance = Instance(engines)
+        self.condition = Condition(engines)
         self.reads: SqliteReads | PostgresqlReads = (
-            SqliteReads(engines.path) if engines.dialect == "sqlite" else PostgresqlReads(engines.url)
+            SqliteReads(engines.path, heard=self.condition.hear)
+            if engines.dialect == "sqlite"
+            else PostgresqlReads(engines.url)
         )
 
     @classmethod

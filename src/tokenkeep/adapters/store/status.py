@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, text
 
 from tokenkeep.adapters.store.engine import Engines
+from tokenkeep.adapters.store.forecasts import LIVING
 from tokenkeep.adapters.store.grant_rows import standing_of
 from tokenkeep.adapters.store.rows import lease_free
 from tokenkeep.adapters.tables import credentials, grants
@@ -38,6 +39,10 @@ _STANDING = (
     grants.c.failure_code,
     grants.c.failure_count,
     grants.c.failure_since,
+    grants.c.endless,
+    grants.c.learned_life_s,
+    grants.c.needs_person_at,
+    grants.c.warn_at,
 )
 
 
@@ -93,6 +98,11 @@ class Status:
         """Connected, by next refresh."""
         planned = and_(grants.c.state == str(State.CONNECTED), grants.c.next_refresh_at.is_not(None))
         return await self._listed(workspace_id, planned, order=grants.c.next_refresh_at, limit=limit)
+
+    async def forecasts(self, workspace_id: str, *, limit: int) -> Sequence[Attention]:
+        """What lives and will need a person on a known date, soonest first."""
+        foreseen = and_(grants.c.state.in_(LIVING), grants.c.needs_person_at.is_not(None))
+        return await self._listed(workspace_id, foreseen, order=grants.c.needs_person_at, limit=limit)
 
     async def _listed(
         self, workspace_id: str, which: ColumnElement[bool], *, order: ColumnElement[Any], limit: int

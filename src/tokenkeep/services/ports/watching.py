@@ -61,5 +61,8 @@ class StatusStore(Protocol):
     async def upcoming(self, workspace_id: str, *, limit: int) -> Sequence[Attention]:
         """Connected, by next refresh."""
 
+    async def forecasts(self, workspace_id: str, *, limit: int) -> Sequence[Attention]:
+        """Connected or failing, with a date on which a person will be needed; soonest first."""
+
     async def ping(self) -> None:
         """Raises when the database cannot be written to or read from."""

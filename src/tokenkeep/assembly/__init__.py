@@ -1,37 +1,35 @@
 """Use cases, put together.
 
-Owns: which port goes to which use case. Does not own: which adapter stands behind a port (`main`; in tests, the kit).
+Owns: which port goes to which use case. Does not own: the refresher and what surrounds it (`refreshing`), which adapter
+stands behind a port (`main`; in tests, the kit).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokenkeep.assembly.parts import COMMAND, SERVICE, Parts, Place
+from tokenkeep.assembly.refreshing import refreshing_over
 from tokenkeep.services.accounts import Accounts
 from tokenkeep.services.addresses import Addresses
+from tokenkeep.services.adoption import Adoption
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.connect import Connect
 from tokenkeep.services.connect_sessions import ConnectSessions
 from tokenkeep.services.credentials import Credentials
+from tokenkeep.services.forecast import Forecaster
 from tokenkeep.services.granting import Granting
 from tokenkeep.services.keeping import Keeping
+from tokenkeep.services.outsiders import Outsiders
+from tokenkeep.services.pace import Pace
 from tokenkeep.services.peace import Peace
-from tokenkeep.services.ports import (
-    Catalog,
-    Clock,
-    Entropy,
-    Envelope,
-    Journal,
-    Passwords,
-    Spill,
-    Stores,
-    Tasks,
-    TokenEndpoint,
-)
 from tokenkeep.services.pulse import Pulse
 from tokenkeep.services.refresh import Refresher
+from tokenkeep.services.rejections import RejectionWatch
 from tokenkeep.services.service_keys import ServiceKeys
-from tokenkeep.services.status import Heart, Status
+from tokenkeep.services.status import Status
+from tokenkeep.services.storage import Storage
+from tokenkeep.services.surplus import Surplus
 from tokenkeep.services.sweep import Sweeper
 from tokenkeep.services.throttle import Throttle
 from tokenkeep.services.token_reads import TokenReads
@@ -39,22 +37,7 @@ from tokenkeep.services.tokens import Tokens
 from tokenkeep.services.usage import Usage
 from tokenkeep.services.verification import Verification
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What stands behind the ports."""
-
-    stores: Stores
-    envelope: Envelope
-    catalog: Catalog
-    wire: TokenEndpoint
-    spill: Spill
-    passwords: Passwords
-    journal: Journal
-    tasks: Tasks
-    heart: Heart
-    clock: Clock
-    entropy: Entropy
+__all__ = ["COMMAND", "SERVICE", "Parts", "Place", "UseCases", "assemble"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +45,22 @@ class UseCases:
     """All use cases of one service."""
 
     accounts: Accounts
+    adoption: Adoption
     clients: Clients
     connect: Connect
     connect_sessions: ConnectSessions
     credentials: Credentials
+    forecaster: Forecaster
     keeping: Keeping
+    outsiders: Outsiders
+    pace: Pace
     peace: Peace
     pulse: Pulse
     refresher: Refresher
     service_keys: ServiceKeys
     status: Status
+    storage: Storage
+    surplus: Surplus
     sweeper: Sweeper
     token_reads: TokenReads
     tokens: Tokens
@@ -79,30 +68,14 @@ class UseCases:
     verification: Verification
 
 
-SERVICE, COMMAND = "service", "command"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the service is reached, and where it may send browsers back to."""
-
-    public_url: str
-    return_origins: frozenset[str] = frozenset()
-    allow_loopback_return: bool = False
-    process: str = SERVICE  # what kind of process holds the leases: only a service is known to be the only one
-
-
 def assemble(parts: Parts, place: Place) -> UseCases:
     """Every use case over these parts. Constructors only: nothing runs yet."""
-    pulse = Pulse(parts.journal)
+    outsiders = _outsiders(parts, place)
+    pulse = Pulse(outsiders.incidents)
     usage = Usage(keys=parts.stores.service_keys, references=parts.stores.references, clock=parts.clock)
     clients = _clients(parts, place, pulse)
-    peace = Peace(clients=parts.stores.clients, entropy=parts.entropy, journal=pulse)
-    keeping = _keeping(parts, pulse)
-    refresher = _refresher(parts, place, clients, peace=peace, keeping=keeping, pulse=pulse)
-    sweeper = Sweeper(
-        grants=parts.stores.grants, refresher=refresher, tasks=parts.tasks, clock=parts.clock, journal=pulse
-    )
+    refreshing = refreshing_over(parts, place, clients, pulse)
+    refresher, surplus = refreshing.refresher, refreshing.surplus
     addresses = Addresses(catalog=parts.catalog, clients=parts.stores.clients)
     tokens = _tokens(parts, place, refresher=refresher, addresses=addresses, usage=usage)
     verification = _verification(parts, tokens, addresses)
@@ -111,24 +84,30 @@ def assemble(parts: Parts, place: Place) -> UseCases:
     service_keys = _service_keys(parts, usage, pulse)
     return UseCases(
         accounts=accounts,
+        adoption=refreshing.adoption,
         clients=clients,
         connect=Connect(
             sessions=sessions,
             clients=clients,
             accounts=accounts,
-            granting=_granting(parts, verification, pulse),
+            granting=_granting(parts, verification, surplus, pulse),
             wire=parts.wire,
             envelope=parts.envelope,
         ),
         connect_sessions=sessions,
-        credentials=_credentials(parts, clients, pulse),
-        keeping=keeping,
-        peace=peace,
+        credentials=_credentials(parts, clients, surplus, pulse),
+        forecaster=Forecaster(store=parts.stores.forecasts, clock=parts.clock, entropy=parts.entropy, journal=pulse),
+        keeping=refreshing.keeping,
+        outsiders=outsiders,
+        pace=refreshing.pace,
+        peace=refresher.peace,
         pulse=pulse,
         refresher=refresher,
         service_keys=service_keys,
-        status=_status(parts, peace, sweeper=sweeper, pulse=pulse),
-        sweeper=sweeper,
+        status=_status(parts, refresher, sweeper=refreshing.sweeper, pulse=pulse),
+        storage=refresher.storage,
+        surplus=surplus,
+        sweeper=refreshing.sweeper,
         token_reads=TokenReads(keys=service_keys, tokens=tokens, reads=parts.stores.reads, clock=parts.clock),
         tokens=tokens,
         usage=usage,
@@ -136,9 +115,25 @@ def assemble(parts: Parts, place: Place) -> UseCases:
     )
 
 
+def _outsiders(parts: Parts, place: Place) -> Outsiders:
+    return Outsiders(
+        stores=parts.stores,
+        envelope=parts.envelope,
+        catalog=parts.catalog,
+        tasks=parts.tasks,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        journal=parts.journal,
+        public_url=place.public_url,
+        poster=parts.poster,
+        mail=parts.mail,
+    )
+
+
 def _clients(parts: Parts, place: Place, pulse: Pulse) -> Clients:
     return Clients(
         store=parts.stores.clients,
+        reads=parts.stores.reads,
         grants=parts.stores.grants,
         catalog=parts.catalog,
         envelope=parts.envelope,
@@ -149,39 +144,13 @@ def _clients(parts: Parts, place: Place, pulse: Pulse) -> Clients:
     )
 
 
-def _keeping(parts: Parts, pulse: Pulse) -> Keeping:
-    return Keeping(
-        grants=parts.stores.grants,
-        envelope=parts.envelope,
-        spill=parts.spill,
-        wire=parts.wire,
-        clock=parts.clock,
-        journal=pulse,
-    )
-
-
-def _refresher(
-    parts: Parts, place: Place, clients: Clients, *, peace: Peace, keeping: Keeping, pulse: Pulse
-) -> Refresher:
-    return Refresher(
-        grants=parts.stores.grants,
-        clients=clients,
-        wire=parts.wire,
-        envelope=parts.envelope,
-        keeping=keeping,
-        peace=peace,
-        tasks=parts.tasks,
-        clock=parts.clock,
-        entropy=parts.entropy,
-        journal=pulse,
-        owner=f"{place.process}/{parts.entropy.id()}",
-    )
-
-
 def _tokens(parts: Parts, place: Place, *, refresher: Refresher, addresses: Addresses, usage: Usage) -> Tokens:
     return Tokens(
         reads=parts.stores.reads,
         refresher=refresher,
+        rejections=RejectionWatch(
+            store=parts.stores.rejections, clock=parts.clock, entropy=parts.entropy, journal=refresher.journal
+        ),
         catalog=parts.catalog,
         envelope=parts.envelope,
         addresses=addresses,
@@ -231,12 +200,13 @@ def _connect_sessions(parts: Parts, place: Place, pulse: Pulse) -> ConnectSessio
     )
 
 
-def _granting(parts: Parts, verification: Verification, pulse: Pulse) -> Granting:
+def _granting(parts: Parts, verification: Verification, surplus: Surplus, pulse: Pulse) -> Granting:
     return Granting(
         store=parts.stores.authorizations,
         credentials=parts.stores.credentials,
         grants=parts.stores.grants,
         verification=verification,
+        surplus=surplus,
         catalog=parts.catalog,
         envelope=parts.envelope,
         clock=parts.clock,
@@ -245,7 +215,7 @@ def _granting(parts: Parts, verification: Verification, pulse: Pulse) -> Grantin
     )
 
 
-def _credentials(parts: Parts, clients: Clients, pulse: Pulse) -> Credentials:
+def _credentials(parts: Parts, clients: Clients, surplus: Surplus, pulse: Pulse) -> Credentials:
     return Credentials(
         store=parts.stores.credentials,
         grants=parts.stores.grants,
@@ -254,7 +224,7 @@ def _credentials(parts: Parts, clients: Clients, pulse: Pulse) -> Credentials:
         clients=clients,
         catalog=parts.catalog,
         envelope=parts.envelope,
-        wire=parts.wire,
+        surplus=surplus,
         clock=parts.clock,
         entropy=parts.entropy,
         journal=pulse,
@@ -272,14 +242,16 @@ def _service_keys(parts: Parts, usage: Usage, pulse: Pulse) -> ServiceKeys:
     )
 
 
-def _status(parts: Parts, peace: Peace, *, sweeper: Sweeper, pulse: Pulse) -> Status:
+def _status(parts: Parts, refresher: Refresher, *, sweeper: Sweeper, pulse: Pulse) -> Status:
     return Status(
         store=parts.stores.status,
         events=parts.stores.events,
         clients=parts.stores.clients,
+        refusals=parts.stores.refusals,
         catalog=parts.catalog,
         envelope=parts.envelope,
-        peace=peace,
+        peace=refresher.peace,
+        storage=refresher.storage,
         sweeper=sweeper,
         pulse=pulse,
         heart=parts.heart,

@@ -1,0 +1,115 @@
+"""The refresher and what surrounds it, put together.
+
+Owns: which port goes to what keeps tokens fresh. Does not own: the use cases of people and programs (`assembly`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenkeep.assembly.parts import Parts, Place
+from tokenkeep.services.adoption import Adoption
+from tokenkeep.services.brake import Brake
+from tokenkeep.services.clients import Clients
+from tokenkeep.services.gate import Gate
+from tokenkeep.services.keeping import Keeping
+from tokenkeep.services.pace import Pace
+from tokenkeep.services.peace import Peace
+from tokenkeep.services.pulse import Pulse
+from tokenkeep.services.refresh import Refresher
+from tokenkeep.services.storage import Storage
+from tokenkeep.services.surplus import Surplus
+from tokenkeep.services.sweep import Sweeper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshing:
+    """What keeps tokens fresh."""
+
+    adoption: Adoption
+    keeping: Keeping
+    pace: Pace
+    refresher: Refresher
+    surplus: Surplus
+    sweeper: Sweeper
+
+
+def refreshing_over(parts: Parts, place: Place, clients: Clients, pulse: Pulse) -> Refreshing:
+    """Constructors only: nothing runs yet."""
+    surplus = _surplus(parts, clients, pulse)
+    keeping = _keeping(parts, surplus, pulse)
+    adoption = Adoption(store=parts.stores.instance, memento=parts.memento, journal=pulse)
+    storage = Storage(watches=[*parts.watches, adoption], clock=parts.clock, journal=pulse)
+    refresher = _refresher(parts, place, clients, peace=_peace(parts, pulse), keeping=keeping, storage=storage)
+    pace = Pace(clock=parts.clock, answered=parts.answered)
+    sweeper = Sweeper(
+        grants=parts.stores.grants,
+        refresher=refresher,
+        tasks=parts.tasks,
+        clock=parts.clock,
+        journal=pulse,
+        pace=pace,
+    )
+    return Refreshing(
+        adoption=adoption, keeping=keeping, pace=pace, refresher=refresher, surplus=surplus, sweeper=sweeper
+    )
+
+
+def _peace(parts: Parts, pulse: Pulse) -> Peace:
+    brake = Brake(
+        refusals=parts.stores.refusals,
+        grants=parts.stores.grants,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        journal=pulse,
+    )
+    return Peace(
+        clients=parts.stores.clients, grants=parts.stores.grants, brake=brake, entropy=parts.entropy, journal=pulse
+    )
+
+
+def _surplus(parts: Parts, clients: Clients, pulse: Pulse) -> Surplus:
+    return Surplus(
+        clients=clients,
+        credentials=parts.stores.credentials,
+        events=parts.stores.events,
+        envelope=parts.envelope,
+        wire=parts.wire,
+        tasks=parts.tasks,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        journal=pulse,
+    )
+
+
+def _keeping(parts: Parts, surplus: Surplus, pulse: Pulse) -> Keeping:
+    return Keeping(
+        grants=parts.stores.grants,
+        envelope=parts.envelope,
+        spill=parts.spill,
+        surplus=surplus,
+        clock=parts.clock,
+        journal=pulse,
+    )
+
+
+def _refresher(
+    parts: Parts, place: Place, clients: Clients, *, peace: Peace, keeping: Keeping, storage: Storage
+) -> Refresher:
+    return Refresher(
+        grants=parts.stores.grants,
+        reads=parts.stores.reads,
+        clients=clients,
+        wire=parts.wire,
+        envelope=parts.envelope,
+        keeping=keeping,
+        peace=peace,
+        gate=Gate(),
+        brake=peace.brake,
+        storage=storage,
+        tasks=parts.tasks,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        journal=storage.journal,
+        owner=f"{place.process}/{parts.entropy.id()}",
+    )
