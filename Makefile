@@ -16,15 +16,16 @@ T ?=
 PYTEST_ARGS ?=
 
 UPGRADE ?=
+SEEDS ?= 1000
 
 export PLAYWRIGHT_BROWSERS_PATH ?= $(CURDIR)/.venv/browsers
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help serve test check format bench lock wheel secrets clean chromium compose
+.PHONY: help serve test check format bench crash-points simulate planted lock wheel secrets clean chromium compose
 
 help: ## say what there is to make
 	@echo 'make TARGET, where TARGET is one of'
-	@sed -nE 's/^([a-z]+):.*## (.*)$$/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 	@echo
 	@echo 'Variables: T=tests/core selects tests, PYTEST_ARGS="-n 2" goes to pytest, PYTHON=python3.12 makes the venv,'
 	@echo 'TOKENKEEP_… goes to `make serve` (docs/reference/settings.md).'
@@ -32,7 +33,7 @@ help: ## say what there is to make
 serve: .venv/.runtime ## run the service; TOKENKEEP_PORT=9000 and the like are passed through
 	@exec $(BIN)/tokenkeep serve
 
-test: .venv/.dev chromium compose ## run the tests; T=tests/core/test_policy.py runs one file
+test: .venv/.dev chromium compose compiler ## run the tests; T=tests/core/test_policy.py runs one file
 	@$(BIN)/python -m pytest $(T) $(PYTEST_ARGS)
 
 check: .venv/.dev ## format, lint, types, architecture, provider files, house rules and documented settings
@@ -49,6 +50,35 @@ format: .venv/.dev ## put code into shape
 
 bench: .venv/.dev ## measure what the documents claim
 	@for each in bench/*.py; do echo "== $$each"; PYTHONPATH=src:. $(BIN)/python "$$each"; done
+
+# Long campaigns with real processes (docs/how-to/prove-it.md). The same in short is among the tests.
+CAMPAIGN = PYTHONPATH=src:. $(BIN)/python -m tests.campaigns
+CYCLES ?= 300
+COLD ?= 0
+CUTS ?= 100
+MINUTES ?= 5
+.PHONY: kill-campaign power-cut-campaign replica-campaign reliability-report
+
+kill-campaign: .venv/.dev ## kill -9 at random moments; CYCLES=10000, or COLD=20 with cold starts; SEED=7 repeats
+	@$(CAMPAIGN) kills --cycles $(CYCLES) --cold $(COLD) $(if $(SEED),--seed $(SEED))
+
+power-cut-campaign: .venv/.dev compiler ## the same, and unsynced writes are lost; CYCLES=2000; needs a C compiler
+	@$(CAMPAIGN) power-cuts --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
+
+replica-campaign: .venv/.dev ## three replicas killed, stopped, cut off, with wrong clocks; MINUTES=30
+	@$(CAMPAIGN) replicas --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+reliability-report: .venv/.dev compiler ## all of these, and docs/reliability-report.md; CYCLES=, COLD=, CUTS=, MINUTES=
+	@$(CAMPAIGN) report --cycles $(CYCLES) --cold $(COLD) --cuts $(CUTS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+crash-points: .venv/.dev ## every fault at every await and commit of a refresh; MANNER=strict, PAIRS=1, SQLITE=1
+	@PYTHONPATH=src:. $(BIN)/python -m tests.reliability.crash_points $(if $(PAIRS),--pairs) $(if $(SQLITE),--sqlite) $(if $(MANNER),--manner $(MANNER))
+
+simulate: .venv/.dev ## three replicas in bad weather, from seeds; SEEDS=100000 plays so many, SEED=4711 shows one
+	@PYTHONPATH=src:. $(BIN)/python -m tests.reliability.simulation $(or $(SEED),--seeds $(SEEDS))
+
+planted: .venv/.dev ## plant every known bug, each in a process of its own, and see that it is found
+	@PYTHONPATH=src:. $(BIN)/python -m tests.reliability.planted
 
 lock: .venv/.dev ## write the lock files anew; UPGRADE=--upgrade takes newer releases
 	@$(LOCK) $(UPGRADE) pyproject.toml --extra postgres --output-file requirements.lock
@@ -101,6 +131,14 @@ chromium: .venv/.dev
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; then exit 0; fi; \
 	if $(BIN)/playwright install chromium; then exit 0; fi; \
 	echo '*** NO CHROMIUM: it could not be installed, so the browser tests will not run. ***' >&2
+
+# The power cuts preload a small C library. Without a compiler they are told as not run, loudly.
+.PHONY: compiler
+compiler:
+	@if command -v gcc cc clang >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; then exit 0; fi; \
+	echo '*** NO C COMPILER: it could not be installed, so no power cut is tried. ***' >&2
 
 # One test lets docker compose read docker-compose.yml. The plugin is not in every Debian; its forerunner reads the same file.
 compose:

@@ -1,0 +1,134 @@
+"""The smallest test of each fault that the harnesses found and nobody has mended yet (`findings`).
+
+Each is expected to fail, strictly: whoever mends one is told to take its mark and its entry in `findings.KNOWN` away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.kit.clock import NOON, FakeClock
+from tests.kit.memory_store import MemoryDatabase
+from tests.kit.stored import claimed, event, put_grant
+from tests.reliability.crash_points import Case, Strike, judged, play
+from tests.reliability.provider import MANNERS, Manner
+from tests.reliability.virtual_time import run
+from tests.reliability.world import World
+from tokenkeep.core import lifecycle
+from tokenkeep.core.model import FailureKind, Rotation, TokenSet
+from tokenkeep.core.secret import Secret
+from tokenkeep.services.sealing import seal_tokens
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.xfail(strict=True, reason="keeping._adopt takes a revoked generation for a good one")
+def test_what_reuse_has_revoked_is_not_put_in_place() -> None:
+    """An owner stands still with the answer; the recovery of another replica makes the provider revoke the family; then
+    the owner goes on and puts its dead generation in place of `reauthorization_required`."""
+    strike = Strike(point="wire.refresh:after", nth=1, fault="stall")
+    outcome = judged(Case(manner="family-kills", trigger="sweep", strikes=(strike,)))
+    assert outcome.faults == []
+    assert outcome.code == "lost_response"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="refresh._under settles again after a settle that reported an error and happened"
+)
+def test_a_refusal_that_was_written_is_not_overwritten() -> None:
+    """The answer is lost, the recovery refused; that is written, but the commit reports an error."""
+    strikes = (
+        Strike(point="wire.refresh:after", nth=1, fault="error"),
+        Strike(point="grants.settle:after", nth=2, fault="error"),
+    )
+    outcome = run(lambda: play(Case(manner="strict", trigger="sweep", strikes=strikes), record_s=60.0))
+    assert not outcome.missed
+    assert outcome.code == "lost_response"
+    assert outcome.faults == []
+
+
+@pytest.mark.xfail(strict=True, reason="grants.claim takes a grant at rest, and nothing ever clears that lease")
+async def test_a_grant_at_rest_is_not_claimed() -> None:
+    """A replica read the grant just before another one found that it needs a person: version and grant are the same."""
+    database = MemoryDatabase(FakeClock())
+    read = await put_grant(database, due=NOON - SECOND)
+    lease = await claimed(database, read, owner="other")
+    failed = lifecycle.Failed(kind=FailureKind.GRANT, code="invalid_grant", retry_at=None)
+    at_rest = lifecycle.apply(lease.grant.standing, failed, now=NOON)
+    await database.grants.settle(lease, at_rest, event())
+    assert await database.grants.claim(read, owner="late", lease_s=90, intent_fingerprint="") is None
+
+
+@pytest.mark.xfail(strict=True, reason="an orphan of a grant at rest is tried by nobody once its owner has died")
+def test_an_orphan_that_lives_is_not_forgotten() -> None:
+    """An owner stands still with the answer, another replica is refused, and the owner dies between shelving and adopting."""
+    strikes = (
+        Strike(point="wire.refresh:after", nth=1, fault="stall"),
+        Strike(point="grants.shelve:after", nth=1, fault="exit"),
+    )
+    outcome = run(lambda: play(Case(manner="strict", trigger="sweep", strikes=strikes), record_s=200.0))
+    assert not outcome.missed
+    assert outcome.faults == []
+
+
+@pytest.mark.xfail(strict=True, reason="keeping.candidates sends an orphan that is also the previous token, twice")
+def test_no_fallback_is_sent_twice() -> None:
+    """An orphan of an older generation stays on its shelf for a day and is tried as well as the previous token."""
+
+    async def a_day() -> list[str]:
+        world = World(["strict"])
+        await world.furnish()
+        await world.connect("main", "provider0")
+        world.tick(world.start("a"))
+        await asyncio.sleep(4000)
+        await _shelve_the_first(world)
+        family = world.family("main")
+        assert family is not None
+        world.providers["provider0"].withdraw(family)
+        await asyncio.sleep(4000)
+        return [sent.token for sent in world.record.sent if sent.refused]
+
+    sent = run(a_day)
+    assert len(sent) > 1
+    assert len(sent) == len(set(sent)), sent
+
+
+async def _shelve_the_first(world: World) -> None:
+    """As if generation 1 had once lost its fence; and the grant is uncertain, so that fallbacks are tried."""
+    grants, grant = world.database.grants, await world.grant("main")
+    assert grant is not None
+    assert grant.version == 2
+    lease = await claimed(world.database, grant)
+    first = await seal_tokens(
+        world.envelope, replace(grant, version=1), TokenSet(access_token=Secret("old"), refresh_token=Secret("rt-1-1"))
+    )
+    await grants.shelve(lease, first.sealed, version=1, until=world.clock.now() + timedelta(days=1))
+    await grants.settle(lease, grant.standing, None, keep_intent=True)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a dead replica's lease stands for 90 s where the database is shared; this grace is 30 s"
+)
+def test_a_short_grace_is_reached_although_its_owner_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, a start ends its forerunner's leases and recovers in time. Beside others nobody may, and the grace is over."""
+    monkeypatch.setitem(MANNERS, "grace-30", Manner(name="grace-30", rotation=Rotation.GRACE, grace_s=30))
+    strike = Strike(point="wire.refresh:after", nth=1, fault="exit")
+    alone = judged(Case(manner="grace-30", trigger="sweep", strikes=(strike,)))
+    assert alone.faults == []
+    shared = judged(Case(manner="grace-30", trigger="sweep", strikes=(strike,), beside=True))
+    assert shared.faults == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="nothing bounds a call of the database: PostgreSQL on a half-open connection never answers"
+)
+@pytest.mark.parametrize("point", ["grants.due:before", "reads.credential:before", "grants.claim:before"])
+def test_a_call_of_the_database_that_never_ends_does_not_stop_a_lone_process(point: str) -> None:
+    """Its sweep, or the flight of that credential, waits for ever, and so does everything that joins it."""
+    strike = Strike(point=point, nth=1, fault="hang")
+    outcome = judged(Case(manner="none", trigger="sweep", strikes=(strike,), beside=False))
+    assert outcome.faults == []
