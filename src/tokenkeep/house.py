@@ -49,6 +49,7 @@ class House:
     access_log: AccessLog
     cases: UseCases
     demo: DemoProvider | None
+    process: str  # how the leases of this process and its forerunners begin
     clock_offset: float  # wall minus steady clock, in seconds
     held: ExitStack = field(default_factory=ExitStack)
 
@@ -69,6 +70,8 @@ class House:
             if self.settings.embedded:
                 await self.database.grants.release_all(owners=SERVICE)
                 await self.database.grants.hasten_future()
+            elif self.process != SERVICE:
+                await self.database.grants.release_all(owners=f"{self.process}/")
             _ = await self.cases.adoption.mark()
             await self.cases.storage.look()
         except Unavailable as fault:  # leases end by themselves, and every tick looks again

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from tokenkeep.adapters.catalog import Catalog
 from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.adapters.envelope import EnvelopeAdapter
 from tokenkeep.adapters.file_systems import refuse_network
-from tokenkeep.adapters.instance import prepare
+from tokenkeep.adapters.instance import InstanceLock, prepare, replica_name
 from tokenkeep.adapters.journal import LogJournal
 from tokenkeep.adapters.key_file import generate_key_file, load_key_file, placement_warnings
 from tokenkeep.adapters.keys import LocalRootKeys, RootKeys
@@ -39,7 +40,7 @@ from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.adapters.tasks import ServiceTasks
 from tokenkeep.adapters.token_endpoint import TokenEndpointAdapter
 from tokenkeep.assembly import SERVICE, Parts, Place, assemble
-from tokenkeep.core.errors import KeyRefused
+from tokenkeep.core.errors import KeyRefused, Misconfigured
 from tokenkeep.demo.provider import DemoProvider
 from tokenkeep.house import House
 from tokenkeep.settings import Settings, is_loopback
@@ -82,15 +83,30 @@ async def root_keys(settings: Settings, database: Database) -> RootKeys:
 async def open_house(settings: Settings, *, process: str = SERVICE) -> House:
     """Everything, connected and unlocked, not yet ticking. Raises Misconfigured, KeyRefused, ProviderFileInvalid."""
     database = await open_database(settings)
+    held = ExitStack()
     try:
         clock, entropy = SystemClock(), SystemEntropy()
         keys = await root_keys(settings, database)
         envelope = EnvelopeAdapter(keys, database.data_keys, clock=clock, entropy=entropy)
         await envelope.unlock()
-        return _assemble(settings, database, envelope, process=process)
+        process = _named(settings, process, held)
+        return _assemble(settings, database, envelope, process=process, held=held)
     except BaseException:
+        held.close()
         await database.close()
         raise
+
+
+def _named(settings: Settings, process: str, held: ExitStack) -> str:
+    """`service/<name>` for a replica with a data directory of its own: its next start may end the leases of this one, so
+    that a provider's short grace is not waited away. `held` keeps the directory to it."""
+    if process != SERVICE or settings.embedded:
+        return process
+    try:
+        held.enter_context(InstanceLock(settings.data_dir))
+    except Misconfigured:  # another replica has it: then nobody can tell whose leases are whose
+        return process
+    return f"{SERVICE}/{replica_name(settings.data_dir, fresh=SystemEntropy().id())}"
 
 
 def provider_directories(extra: Path | None) -> Sequence[Path]:
@@ -98,7 +114,9 @@ def provider_directories(extra: Path | None) -> Sequence[Path]:
     return [data_directory("providers"), *([extra] if extra else [])]
 
 
-def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter, *, process: str) -> House:
+def _assemble(
+    settings: Settings, database: Database, envelope: EnvelopeAdapter, *, process: str, held: ExitStack
+) -> House:
     clock, entropy = SystemClock(), SystemEntropy()
     metrics = Metrics(clock, version=__version__)
     outbound = Outbound(clock, allow=[*settings.outbound_allow, *_own_host(settings)])
@@ -136,6 +154,8 @@ def _assemble(settings: Settings, database: Database, envelope: EnvelopeAdapter,
         access_log=AccessLog(clock, settings.log_format),
         cases=assemble(parts, _place(settings, process)),
         demo=_demo(settings, clock, entropy),
+        process=process,
+        held=held,
         clock_offset=clock.now().timestamp() - clock.monotonic(),
     )
 

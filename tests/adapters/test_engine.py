@@ -12,9 +12,11 @@ import pytest
 from sqlalchemy import Table, insert, text
 from sqlalchemy.exc import DBAPIError
 
+from tests.campaigns.proxy import Wire
 from tests.kit import builders
 from tests.kit.databases import migrated_url
 from tokenkeep.adapters.store import Database
+from tokenkeep.adapters.store import engine as module
 from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.adapters.tables import members, sign_in_links
 from tokenkeep.core.errors import Unavailable
@@ -99,3 +101,25 @@ async def test_a_database_whose_file_is_gone_does_not_answer_a_ping(tmp_path: Pa
         with pytest.raises(Unavailable):
             await database.status.ping()
         await database.close()
+
+
+@pytest.mark.postgres
+async def test_a_database_that_does_not_answer_any_more_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is half open never breaks by itself."""
+    monkeypatch.setattr(module, "ANSWER_S", 0.5)
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 1)
+    async with migrated_url("postgresql", tmp_path) as url:
+        wire = Wire(url)
+        database = Database.open(await wire.open())
+        assert not await database.grants.due(limit=1)
+        wire.cut()
+        for call in (database.grants.due(limit=1), database.grants.hasten_future()):
+            with pytest.raises(Unavailable):
+                async with asyncio.timeout(8):
+                    await call
+        wire.mend()
+        assert not await database.grants.due(limit=1)
+        await database.close()
+        await wire.close()

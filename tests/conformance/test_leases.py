@@ -53,6 +53,21 @@ async def test_a_live_lease_is_not_taken(database: AnyDatabase) -> None:
     assert (await stored(database)).lease_owner == "me"
 
 
+async def test_what_was_read_before_another_lease_is_not_claimed(database: AnyDatabase, now: datetime) -> None:
+    read = await put_grant(database)
+    lease = await claimed(database, read, owner="other")
+    await database.grants.settle(lease, lease.grant.standing, None)
+    assert await database.grants.claim(read, owner="me", lease_s=90, intent_fingerprint="") is None
+    assert await claimed(database, read, owner="me")
+
+
+async def test_a_lease_is_settled_once(database: AnyDatabase, now: datetime) -> None:
+    lease = await claimed(database, await put_grant(database))
+    assert await database.grants.settle(lease, lease.grant.standing, None)
+    assert not await database.grants.settle(lease, builders.standing(state=State.QUARANTINED), None)
+    assert (await database.grants.get(WORKSPACE, "credential-1")).standing.state is not State.QUARANTINED
+
+
 async def test_a_lease_that_ended_is_taken_with_the_trace_it_left(database: AnyDatabase) -> None:
     grant = await put_grant(database)
     crashed = await claimed(database, grant, lease_s=0)

@@ -57,6 +57,9 @@ def parts_of(cursor: str, count: int) -> list[str]:
     return parts
 
 
+AT_REST = {State.REAUTHORIZATION_REQUIRED, State.QUARANTINED}
+
+
 class MemoryCredentials:
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
@@ -157,14 +160,14 @@ class MemoryGrants:
         planned = [
             (grant.standing.next_refresh_at, Due(*key, grant.provider))
             for key, grant in self._rows.grants.items()
-            if (key[0], grant.provider) not in beside
+            if (key[0], grant.provider) not in beside and grant.standing.state not in AT_REST
         ]
         return [due for at, due in sorted(each for each in planned if each[0] is not None and each[0] <= now)][:limit]
 
     async def claim(self, grant: Grant, *, owner: str, lease_s: int, intent_fingerprint: str) -> Lease | None:
         self._rows.works("grants.claim")
         stored = self._same(grant)
-        if stored is None or not self._free(stored):
+        if stored is None or stored.fence != grant.fence or not self._free(stored):
             return None
         until = self._rows.clock.now() + timedelta(seconds=lease_s)
         claimed = replace(
@@ -205,7 +208,7 @@ class MemoryGrants:
     async def settle(self, lease: Lease, standing: Standing, event: Event | None, *, keep_intent: bool = False) -> bool:
         self._rows.works("grants.settle")
         stored = self._held(lease)
-        if stored is None:
+        if stored is None or stored.lease_owner != lease.grant.lease_owner:
             return False
         self._put(replace(_released(stored, keep_intent=keep_intent), standing=standing))
         self._rows.tell(event)

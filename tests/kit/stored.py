@@ -45,7 +45,8 @@ async def put_grant(database: AnyDatabase, *, due: datetime | None = None, **cha
 
 
 async def claimed(database: AnyDatabase, grant: Grant, *, owner: str = "me", lease_s: int = 90) -> Lease:
-    """Claim it, or fail."""
+    """Claim it as it is now, or fail."""
+    grant = await database.grants.get(grant.workspace_id, grant.credential_id) or grant
     lease = await database.grants.claim(grant, owner=owner, lease_s=lease_s, intent_fingerprint=f"of {owner}")
     assert lease is not None
     return lease

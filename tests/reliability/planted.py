@@ -33,7 +33,7 @@ from tokenkeep.adapters.store import credentials, grants
 from tokenkeep.core import policy, protocol
 from tokenkeep.core.judgement import Refused
 from tokenkeep.core.model import FailureKind, Grant, State
-from tokenkeep.services import callback, keeping, refresh, tokens
+from tokenkeep.services import callback, fallbacks, keeping, refresh, tokens
 from tokenkeep.web import connect_pages
 
 # --- checks of the harnesses here -----------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def reply_before_w2() -> None:
 
 def no_fence_in_w2() -> None:
     memory_grants.MemoryGrants._held = lambda self, lease: self._same(lease.grant)  # type: ignore[method-assign]
-    grants._held = lambda lease: grants._at(lease.grant.workspace_id, lease.grant.credential_id)
+    grants._HELD = grants._SAME
 
 
 def lease_of_a_second() -> None:
@@ -151,10 +151,10 @@ def server_error_is_terminal() -> None:
 
 
 def refusal_believed_at_once() -> None:
-    async def only(self: Any, lease: Any, registration: Any, token_set: Any) -> Any:
+    async def only(self: Any, lease: Any, provider: Any, token_set: Any) -> Any:
         yield token_set.refresh_token
 
-    keeping.Keeping.candidates = only  # type: ignore[method-assign]
+    fallbacks.Fallbacks.candidates = only  # type: ignore[method-assign]
 
 
 def no_additional_data() -> None:

@@ -19,7 +19,7 @@ from tests.kit.house import _house as kit_house
 from tests.kit.journal import ListJournal
 from tests.reliability.virtual_time import VirtualClock
 from tokenkeep.adapters.tasks import ServiceTasks
-from tokenkeep.assembly import Parts, Place, UseCases, assemble
+from tokenkeep.assembly import SERVICE, Parts, Place, UseCases, assemble
 from tokenkeep.core.model import Answer
 
 
@@ -119,7 +119,9 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.clock = VirtualClock(self.skew)
-        self.cases: UseCases = assemble(self._parts(), Place(public_url="https://keep.test"))
+        self.cases: UseCases = assemble(
+            self._parts(), Place(public_url="https://keep.test", process=f"{SERVICE}/{self.name}")
+        )
 
     def _parts(self) -> Parts:
         """The kit's, so that a port added there is here too, with everything that is durable or outside watched."""

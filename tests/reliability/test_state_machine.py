@@ -17,7 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.kit.builders import WORKSPACE
 from tests.reliability.checker import during, violations
-from tests.reliability.findings import unknown
 from tests.reliability.provider import MANNERS, TROUBLES
 from tests.reliability.replica import Died, Fate, Replica
 from tests.reliability.virtual_time import VirtualLoop, _end, _quiet
@@ -152,7 +151,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_broken(self) -> None:
-        assert unknown(during(self.world)) == []
+        assert during(self.world) == []
 
     def teardown(self) -> None:
         """All troubles end; then every credential is well, or says truly why it is not."""
@@ -160,7 +159,7 @@ class Life(RuleBasedStateMachine):
         self.provider.switches.invalid_client = self.world.shelves["a"].full = False
         try:
             self._do(asyncio.sleep(5000))
-            assert unknown(self._do(violations(self.world))) == []
+            assert self._do(violations(self.world)) == []
         finally:
             _end(self.loop)
 

@@ -144,9 +144,8 @@ class World:
         return replica
 
     async def boot(self, replica: Replica, *, alone: bool) -> None:
-        """What a start does before it ticks (`main.House.start`). `alone`: an embedded database, so no other process."""
-        if alone:
-            await self.database.grants.release_all(owners=SERVICE)
+        """What a start does before it ticks (`House.start`). `alone`: an embedded database, so no other process."""
+        await self.database.grants.release_all(owners=SERVICE if alone else f"{SERVICE}/{replica.name}/")
         with suppress(Exception):
             await replica.cases.keeping.replay()
 

@@ -18,7 +18,7 @@ from typing import Self
 from tokenkeep.adapters.file_systems import KEEPING_NUMBERS, kind_of
 from tokenkeep.core.errors import Misconfigured
 
-LOCK_NAME = "tokenkeep.lock"
+LOCK_NAME, REPLICA_NAME = "tokenkeep.lock", "replica"
 _AT_FDCWD, _STATX_BTIME = -100, 0x800  # linux/fcntl.h, linux/stat.h
 _CONTAINER_SIGNS = ("/.dockerenv", "/run/.containerenv")
 
@@ -95,8 +95,20 @@ def _machine() -> str:
     return hashlib.sha256(f"tokenkeep {machine}".encode()).hexdigest()[:16] if machine else ""
 
 
+def replica_name(directory: Path, *, fresh: str) -> str:
+    """The name of whoever has this directory, the same after every start. `fresh` becomes the name at the first."""
+    path = directory / REPLICA_NAME
+    try:
+        with path.open("x", encoding="ascii") as file:
+            file.write(fresh)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip() or fresh  # empty: the first start was cut off here
+    return fresh
+
+
 class InstanceLock:
-    """Held while a service runs on the embedded database: two refreshers must not share it by accident.
+    """Held while a service runs on the embedded database: two refreshers must not share it by accident. On PostgreSQL it
+    tells whether the directory is this replica's own.
 
     The commands that only look or add a key do not need it. The kernel lets go when the process ends, however it ends.
     """

@@ -11,6 +11,7 @@ from tokenkeep.assembly.parts import Parts, Place
 from tokenkeep.services.adoption import Adoption
 from tokenkeep.services.brake import Brake
 from tokenkeep.services.clients import Clients
+from tokenkeep.services.fallbacks import Fallbacks
 from tokenkeep.services.gate import Gate
 from tokenkeep.services.keeping import Keeping
 from tokenkeep.services.pace import Pace
@@ -88,6 +89,7 @@ def _keeping(parts: Parts, surplus: Surplus, pulse: Pulse) -> Keeping:
         envelope=parts.envelope,
         spill=parts.spill,
         surplus=surplus,
+        catalog=parts.catalog,
         clock=parts.clock,
         journal=pulse,
     )
@@ -103,6 +105,7 @@ def _refresher(
         wire=parts.wire,
         envelope=parts.envelope,
         keeping=keeping,
+        fallbacks=Fallbacks(grants=parts.stores.grants, envelope=parts.envelope, clock=parts.clock),
         peace=peace,
         gate=Gate(),
         brake=peace.brake,

@@ -1,24 +1,25 @@
 """Keeping what a provider gave us, whatever the database does.
 
 Owns: W2 of a refresh, the spill shelf when the database cannot take it, the orphan shelf when our fence was lost, and the
-replay at start, and which kept tokens a refusal may be checked with. Does not own: asking the provider (`refresh`).
+replay at start. Does not own: asking the provider (`refresh`), which kept tokens a refusal is checked with (`fallbacks`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 
-from tokenkeep.core import horizon, lifecycle, policy, protocol, token_document
-from tokenkeep.core.errors import Quarantined
+from tokenkeep.core import horizon, lifecycle, policy, protocol
+from tokenkeep.core.errors import NotFound, Quarantined
 from tokenkeep.core.judgement import Granted
-from tokenkeep.core.model import Event, Grant, Rotation, TokenSet
-from tokenkeep.core.secret import Secret
+from tokenkeep.core.model import Event, Grant, Rotation, State, TokenSet
 from tokenkeep.services import spilling
 from tokenkeep.services.ports import (
+    Catalog,
     Clock,
     Envelope,
     GrantStore,
@@ -27,12 +28,14 @@ from tokenkeep.services.ports import (
     Registration,
     Spill,
 )
-from tokenkeep.services.sealing import open_tokens, previous_place, seal_tokens, spill_place, token_place
+from tokenkeep.services.sealing import open_tokens, previous_place, seal_tokens, spill_place
 from tokenkeep.services.spilling import Label
 from tokenkeep.services.surplus import Surplus, leftover
 
 T = TypeVar("T")
 
+STORE_S = 2.0
+"""A database that has not answered by then is taken for one that does not take it."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.2, 10.0
 EXTEND_EVERY_S = 30.0
 ADOPT_EVERY_S = 2.0
@@ -46,6 +49,7 @@ class Keeping:
     envelope: Envelope
     spill: Spill
     surplus: Surplus
+    catalog: Catalog
     clock: Clock
     journal: Journal
     _unsealed: int = 0  # answers that are not sealed yet
@@ -75,6 +79,7 @@ class Keeping:
         try:
             stored, spilled = await self._store(name, lease, grant, event=event)
             if not stored:
+                spilled = spilled or await self._spill(name, lease, grant)  # a start after our end goes on from there
                 await self._patiently(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
                 stored = await self._adopted_when_free(grant, event)
         finally:
@@ -113,7 +118,8 @@ class Keeping:
     async def _store(self, name: str, lease: Lease, grant: Grant, *, event: Event) -> tuple[bool, bool]:
         """Whether it is in the database now, and whether it is on the spill shelf, because it had to be put there."""
         try:
-            return await self.grants.store(lease, grant, event), False
+            async with asyncio.timeout(STORE_S):
+                return await self.grants.store(lease, grant, event), False
         except Exception as fault:  # noqa: BLE001 - any failure to store endangers the grant
             # The answer is in our hands and nowhere else: put it on disk first, then be patient.
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
@@ -194,43 +200,22 @@ class Keeping:
             row = await self.grants.get(grant.workspace_id, grant.credential_id)
             if row is None or row.grant_id != grant.grant_id or row.version != grant.version - 1:
                 return False
+            if self._revoked(row):
+                return False
             lease = await self.grants.claim(row, owner="adopting", lease_s=policy.LEASE_S, intent_fingerprint="")
             return await self.grants.store(lease, grant, event) if lease is not None else None
         except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             return None
 
-    async def candidates(self, lease: Lease, registration: Registration, token_set: TokenSet) -> AsyncIterator[Secret]:
-        """The refresh token; then what recovery may try before a refusal is believed (reliability 4.4)."""
-        if token_set.refresh_token is not None:
-            yield token_set.refresh_token
-        for orphan in await self.orphans(lease.grant):
-            if orphan.refresh_token is not None and orphan.refresh_token != token_set.refresh_token:
-                yield orphan.refresh_token
-        if lease.previous_intent_at is not None and registration.provider.rotation is not Rotation.FAMILY:
-            previous = await self.previous(lease.grant)
-            if previous is not None:
-                yield previous
-
-    async def orphans(self, grant: Grant) -> Sequence[TokenSet]:
-        """Token sets on the orphan shelf of this grant, newest first. Those that do not open are passed over."""
-        found = []
-        for version, sealed in await self.grants.orphans(grant.workspace_id, grant.credential_id, grant.grant_id):
-            try:
-                plain = await self.envelope.open(sealed, token_place(replace(grant, version=version)))
-            except Quarantined:
-                continue
-            found.append(token_document.load(plain))
-        return found
-
-    async def previous(self, grant: Grant) -> Secret | None:
-        """The refresh token that was spent last, while it is kept (reliability 4.5)."""
-        if grant.prev_sealed is None or grant.prev_until is None or grant.prev_until <= self.clock.now():
-            return None
+    def _revoked(self, row: Grant) -> bool:
+        """Recovery used a spent token where reuse revokes everything, and was refused: so ours is dead, too."""
+        if row.standing.state is not State.REAUTHORIZATION_REQUIRED:
+            return False
         try:
-            return Secret((await self.envelope.open(grant.prev_sealed, previous_place(grant))).decode())
-        except Quarantined:
-            return None
+            return self.catalog.provider(row.provider).rotation is Rotation.FAMILY
+        except NotFound:
+            return False
 
     async def unspilled(self, lease: Lease) -> bool:
         """Before a token is sent that an unfinished refresh may have spent: store the answer, where it lies on the shelf.

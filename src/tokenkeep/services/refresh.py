@@ -27,6 +27,7 @@ from tokenkeep.core.judgement import Granted, Refused, judge
 from tokenkeep.core.model import Event, FailureKind, Grant, Standing, State, TokenSet
 from tokenkeep.services.brake import Brake
 from tokenkeep.services.clients import Clients
+from tokenkeep.services.fallbacks import Fallbacks
 from tokenkeep.services.flight import Flight, Wanted
 from tokenkeep.services.gate import Gate
 from tokenkeep.services.history import new_event
@@ -64,6 +65,7 @@ class Refresher:
     wire: TokenEndpoint
     envelope: Envelope
     keeping: Keeping
+    fallbacks: Fallbacks
     peace: Peace
     gate: Gate
     brake: Brake
@@ -192,7 +194,7 @@ class Refresher:
     async def _spend(self, claim: _Claim, registration: Registration, token_set: TokenSet) -> None:
         """Ask the provider: with the refresh token, and when the grant is refused with each fallback once."""
         lease, refused = claim.lease, _NOTHING_TO_SPEND
-        async for candidate in self.keeping.candidates(lease, registration, token_set):
+        async for candidate in self.fallbacks.candidates(lease, registration.provider, token_set):
             async with self.gate.passage(lease.grant):
                 if self.clock.monotonic() - claim.at > policy.SEND_WITHIN_S:
                     await self._postpone(lease, self.clock.now() + timedelta(seconds=1))  # suspended: may not send late

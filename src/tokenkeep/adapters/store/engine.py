@@ -38,6 +38,9 @@ BUSY_TIMEOUT_S = 10
 GROUPS = 3
 """Group commits that PostgreSQL runs beside each other; a part of the pool, so that other writers find a connection."""
 
+ANSWER_S = 20
+"""How long a PostgreSQL statement may take. A connection that is half open would else never answer."""
+
 _POOLER_SAFE = {
     "statement_cache_size": 0,
     "prepared_statement_cache_size": 0,
@@ -204,7 +207,7 @@ def _postgresql(url: str, *, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        connect_args=_POOLER_SAFE,
+        connect_args=_POOLER_SAFE | {"timeout": BUSY_TIMEOUT_S, "command_timeout": ANSWER_S},
     )
 
     @event.listens_for(engine.sync_engine, "handle_error")

@@ -35,7 +35,7 @@ from tokenkeep.adapters.store.rows import lease_free
 from tokenkeep.adapters.tables import credentials, grants, orphans
 from tokenkeep.adapters.tables.columns import UtcTime, clock_after, clock_at_start, clock_now
 from tokenkeep.core.errors import NotFound
-from tokenkeep.core.model import Event, FailureKind, Grant, Standing
+from tokenkeep.core.model import Event, FailureKind, Grant, Standing, State
 from tokenkeep.services.ports import Due, Lane, Lease
 
 _FREE: dict[str, Any] = {"lease_owner": "", "lease_until": None}
@@ -64,7 +64,7 @@ _HELD = and_(_SAME_GENERATION, grants.c.fence == bindparam("at_fence"))
 """The row is still what the lease was taken on: nobody claimed it since, stored into it or connected anew."""
 _GET = select(grants).where(_SAME)
 _CLAIM = (
-    _change(_SAME_GENERATION, lease_free())
+    _change(_HELD, lease_free())  # read before somebody else's lease began and ended: then it is read again
     .values(
         lease_owner=bindparam("owner"),
         lease_until=clock_after(_LEASE_S),
@@ -87,21 +87,23 @@ _EXTEND = (
 
 @functools.cache
 def _write_where(condition: str, columns: tuple[str, ...]) -> Update:
-    """UPDATE of these columns where the row is `held`, or of the same generation and `free`."""
-    conditions = {"held": (_HELD,), "free": (_SAME_GENERATION, lease_free())}[condition]
+    """UPDATE of these columns where the row is `held`, still leased as `mine`, or of the same generation and `free`."""
+    mine = grants.c.lease_owner == bindparam("at_lease_owner")
+    conditions = {"held": (_HELD,), "mine": (_HELD, mine), "free": (_SAME_GENERATION, lease_free())}[condition]
     new = {name: bindparam(f"new_{name}", type_=grants.c[name].type) for name in columns}
     return _change(*conditions).values(new).returning(grants.c.fence)
 
 
 def _place(grant: Grant) -> dict[str, Any]:
     """The parameters of `_HELD` and what it is made of."""
-    names = ("workspace_id", "credential_id", "grant_id", "version", "fence")
+    names = ("workspace_id", "credential_id", "grant_id", "version", "fence", "lease_owner")
     return {f"at_{name}": getattr(grant, name) for name in names}
 
 
 DUE = (
     select(grants.c.workspace_id, grants.c.credential_id, grants.c.provider)
     .where(grants.c.next_refresh_at.is_not(None), grants.c.next_refresh_at <= clock_at_start())
+    .where(grants.c.state.not_in([State.REAUTHORIZATION_REQUIRED, State.QUARANTINED]))
     .order_by(grants.c.next_refresh_at)
     .limit(bindparam("limit", type_=Integer))
 )
@@ -185,7 +187,7 @@ class Grants:
     async def settle(self, lease: Lease, standing: Standing, event: Event | None, *, keep_intent: bool = False) -> bool:
         """End a refresh that changed no token. False: as for `store`."""
         new = standing_row(standing) | _FREE | ({} if keep_intent else _NO_INTENT)
-        return await self._set("held", lease.grant, new, event)
+        return await self._set("mine", lease.grant, new, event)
 
     async def restand(self, grant: Grant, standing: Standing, event: Event | None) -> bool:
         """False: somebody leases the grant, or it has changed."""
