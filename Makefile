@@ -21,7 +21,7 @@ SEEDS ?= 1000
 export PLAYWRIGHT_BROWSERS_PATH ?= $(CURDIR)/.venv/browsers
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help serve test check format bench crash-points simulate planted lock wheel secrets clean chromium compose
+.PHONY: help serve test check format bench kill-campaign power-cut-campaign replica-campaign reliability-report crash-points simulate planted lock wheel secrets clean chromium compose compiler
 
 help: ## say what there is to make
 	@echo 'make TARGET, where TARGET is one of'
@@ -57,7 +57,6 @@ CYCLES ?= 300
 COLD ?= 0
 CUTS ?= 100
 MINUTES ?= 5
-.PHONY: kill-campaign power-cut-campaign replica-campaign reliability-report
 
 kill-campaign: .venv/.dev ## kill -9 at random moments; CYCLES=10000, or COLD=20 with cold starts; SEED=7 repeats
 	@$(CAMPAIGN) kills --cycles $(CYCLES) --cold $(COLD) $(if $(SEED),--seed $(SEED))
@@ -133,9 +132,8 @@ chromium: .venv/.dev
 	echo '*** NO CHROMIUM: it could not be installed, so the browser tests will not run. ***' >&2
 
 # The power cuts preload a small C library. Without a compiler they are told as not run, loudly.
-.PHONY: compiler
 compiler:
-	@if command -v gcc cc clang >/dev/null; then exit 0; fi; \
+	@if command -v cc >/dev/null; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; then exit 0; fi; \
 	echo '*** NO C COMPILER: it could not be installed, so no power cut is tried. ***' >&2

@@ -126,16 +126,17 @@ class House:
         offset = clock.now().timestamp() - clock.monotonic()
         if abs(offset - self.clock_offset) > LEAP_S:
             _log.warning("clock_leapt seconds=%.0f", offset - self.clock_offset)
-            self.clock_offset = offset
             self.cases.tokens.forget()
             self.cases.pace.calm_down()
             made_due = await self.database.grants.hasten_future()
             _log.info("hastened_after_leap grants=%d", made_due)
+            self.clock_offset = offset  # last: while the database is away this is not done, and every look tries again
 
     async def _tidy(self) -> None:
         await self.database.condition.cut_log()
         await self.cases.keeping.replay()
         await self.database.authorizations.purge(SystemClock().now())
+        await self.database.grants.purge()
         _ = await self.cases.adoption.mark()
         self.database.condition.note_log()
 

@@ -7,11 +7,14 @@ function said(seconds) {
   for (const [unit, size] of STEPS) {
     if (Math.abs(seconds) >= size) return words.format(Math.trunc(seconds / size), unit);
   }
-  return seconds < 0 ? (seconds > -10 ? "just now" : `${-seconds} s ago`) : null;
+  // Times are cut to whole seconds and clocks differ a little: what has just happened must not seem to lie ahead.
+  if (Math.abs(seconds) < 10) return "just now";
+  return seconds < 0 ? `${-seconds} s ago` : `in ${seconds} s`;
 }
 
 function counted(seconds) {
-  // A countdown below one hour shows seconds: it is watched.
+  // A countdown below one hour shows seconds: it is watched. What is long over is not "now" any more.
+  if (seconds <= -60) return said(seconds);
   if (seconds <= 0) return "now";
   if (seconds >= 3600) return said(seconds);
   const minutes = Math.floor(seconds / 60);
@@ -24,7 +27,7 @@ function tick() {
     const seconds = Math.round((Date.parse(one.dateTime) - now) / 1000);
     if (Number.isNaN(seconds)) continue;
     if (!one.title) one.title = one.textContent;
-    const text = "countdown" in one.dataset ? counted(seconds) : said(seconds) ?? `in ${seconds} s`;
+    const text = "countdown" in one.dataset ? counted(seconds) : said(seconds);
     if (one.textContent !== text) one.textContent = text;
   }
 }

@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.kit.builders import NOON, WORKSPACE
-from tests.kit.databases import migrated_url
+from tests.kit.databases import administer, fresh_postgres, migrated_url
 from tests.kit.stored import put_credential, put_grant
 from tokenkeep.adapters.instance import home_of
 from tokenkeep.adapters.memento import MementoFile
+from tokenkeep.adapters.migrate import migrate
 from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.store.condition import refuse_other_files
 from tokenkeep.core.errors import Misconfigured, Unavailable
@@ -147,6 +149,35 @@ async def test_a_write_that_the_disk_refuses_is_an_obstacle_until_one_succeeds(d
     await put_credential(database, id="fits")
 
 
+@pytest.mark.postgres
+async def test_a_postgresql_that_takes_no_writes_is_an_obstacle_until_it_does() -> None:
+    async with fresh_postgres() as url:
+        await migrate(url)
+        server, name = make_url(url).set(database="postgres"), make_url(url).database
+        await administer(server, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        database = Database.open(url)
+        with pytest.raises(Unavailable, match="read-only"):
+            await put_credential(database)
+        assert await codes(database) == ["read_only"]
+        assert await codes(database) == ["read_only"]  # tried again, in vain
+        ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        await administer(server, f'ALTER DATABASE "{name}" RESET default_transaction_read_only', ended)
+        assert await codes(database) == []
+        await put_credential(database)
+        await database.close()
+
+
+async def test_a_log_that_cannot_be_cut_stops_nothing(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put_credential(database)
+    database.condition.note_log()
+    with (tmp_path / FILE).open("r+b") as file:
+        file.write(b"rubbish")
+    await database.condition.cut_log()
+    assert "log_not_cut" in caplog.text
+
+
 async def test_the_log_is_cut_when_nothing_happens_and_only_then(database: Database, tmp_path: Path) -> None:
     log = tmp_path / f"{FILE}-wal"
     await put_credential(database)
@@ -204,3 +235,13 @@ async def test_a_memento_is_kept_whole(tmp_path: Path) -> None:
     assert (tmp_path / "t.mark").stat().st_mode & 0o777 == 0o600
     (tmp_path / "t.mark").write_text("rubbish")
     assert await memento.read() is None
+
+
+@pytest.mark.parametrize("name", ["a directory.mark", "not-there/t.mark"])
+async def test_a_memento_that_the_disk_refuses_is_unavailable(tmp_path: Path, name: str) -> None:
+    """As a database that is away: the service starts, living tokens are read, no refresh begins."""
+    (tmp_path / "a directory.mark").mkdir()
+    with pytest.raises(Unavailable):
+        await MementoFile(tmp_path / name, beside=False).write(Mark(home="/", at=NOON))
+    with pytest.raises(Unavailable):
+        await MementoFile(tmp_path / "a directory.mark", beside=False).read()

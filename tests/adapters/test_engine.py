@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.campaigns.proxy import Wire
 from tests.kit import builders
 from tests.kit.databases import migrated_url
+from tests.kit.stored import put_grant
 from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.store import engine as module
 from tokenkeep.adapters.store.engine import Engines
@@ -123,3 +124,46 @@ async def test_a_database_that_does_not_answer_any_more_is_unavailable(
         assert not await database.grants.due(limit=1)
         await database.close()
         await wire.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("state", "away"),
+    [
+        *((state, True) for state in ("25006", "40P01", "53100", "53300", "57P01", "58030")),
+        *((state, False) for state in ("22003", "23514", "42703")),
+    ],
+)
+async def test_servers_errors_are_told_from_faults_of_a_statement(tmp_path: Path, state: str, away: bool) -> None:
+    async with migrated_url("postgresql", tmp_path) as url:
+        engines = Engines(url)
+        raising = text(f"DO $$ BEGIN RAISE EXCEPTION 'planted' USING ERRCODE = '{state}'; END $$")
+        with pytest.raises(Unavailable if away else DBAPIError):
+            await engines.grouped(lambda connection: connection.execute(raising))
+        with pytest.raises(Unavailable if away else DBAPIError):
+            async with engines.write() as connection:
+                await connection.execute(raising)
+        await engines.close()
+
+
+@pytest.mark.postgres
+async def test_replicas_that_claim_the_same_rows_do_not_stand_in_each_others_way(tmp_path: Path) -> None:
+    """Each claims all of them, together and in an order of its own."""
+    async with migrated_url("postgresql", tmp_path) as url:
+        replicas = [Database.open(url) for _ in range(3)]
+        now = await replicas[0].grants.now()
+        read = [await put_grant(replicas[0], credential_id=f"c{number}", due=now) for number in range(60)]
+        orders = [read, read[::-1], read[30:] + read[:30]]
+        claims = await asyncio.gather(
+            *(
+                replica.grants.claim(grant, owner=f"r{number}", lease_s=90, intent_fingerprint="")
+                for number, (replica, order) in enumerate(zip(replicas, orders, strict=True))
+                for grant in order
+            )
+        )
+        owners = [(await replicas[0].grants.get(grant.workspace_id, grant.credential_id)).lease_owner for grant in read]
+        taken = [lease.grant.credential_id for lease in claims if lease is not None]
+        assert len(taken) == len(set(taken)) == sum(owner != "" for owner in owners)
+        assert len(taken) > 30
+        for replica in replicas:
+            await replica.close()

@@ -105,9 +105,12 @@ async def test_all_recipients_refused() -> None:
         assert await send(mail(server)) == "SMTPRecipientsRefused"
 
 
-async def test_some_recipients_refused_is_not_a_success() -> None:
+async def test_one_wrong_address_does_not_bring_the_mail_to_the_others_again(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(MailServer(refuse="RCPT TO:<OPS")) as server:
-        assert await send(mail(server)) == "recipients_refused"
+        assert await send(mail(server)) == ""
+    assert len(server.messages) == 1
+    assert "mail_partly_refused recipients=1 of=2" in caplog.text
+    assert "ops@example.org" not in caplog.text
 
 
 async def test_a_server_that_is_away() -> None:

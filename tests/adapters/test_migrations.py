@@ -13,7 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from tests.kit.databases import fresh_postgres, sqlite_url
-from tokenkeep.adapters.migrate import migrate, newest, revision
+from tokenkeep.adapters.migrate import _ONE_AT_A_TIME, migrate, newest, revision
+from tokenkeep.adapters.store import engine
 from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.adapters.tables import metadata
 from tokenkeep.core.errors import Misconfigured
@@ -92,6 +93,23 @@ async def test_migrating_again_changes_nothing(url: str) -> None:
 async def test_several_may_migrate_at_once(url: str) -> None:
     await asyncio.gather(*(migrate(url) for _ in range(3)))
     assert await revision(url) == newest()
+
+
+@pytest.mark.postgres
+async def test_whoever_comes_while_another_migrates_waits_however_long_that_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A statement of the service itself may take a while only; an index on a large table takes longer."""
+    async with fresh_postgres() as url:
+        engines = Engines(url)
+        async with engines.write() as other:
+            await other.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _ONE_AT_A_TIME})
+            monkeypatch.setattr(engine, "ANSWER_S", 0.2)
+            waiting = asyncio.create_task(migrate(url))
+            assert await asyncio.wait([waiting], timeout=1) == (set(), {waiting})
+        await waiting
+        assert await revision(url) == newest()
+        await engines.close()
 
 
 async def test_alembic_finds_no_difference_to_the_tables(url: str) -> None:

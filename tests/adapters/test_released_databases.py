@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 
 from tests.kit import golden
+from tests.kit.builders import event
 from tests.kit.databases import fresh_postgres, sqlite_url
 from tokenkeep.adapters.migrate import _config, newest, revision
 from tokenkeep.adapters.store.engine import Engines
@@ -79,6 +80,10 @@ async def test_a_released_database_opens_and_serves(version: str, url: str, tmp_
         assert values == expected["values"]
         live = await house.cases.tokens.token(node, expected["connected"])
         assert live.access_token.reveal() == expected["access_token"]
+        # What happened before the upgrade is not told any more; what happens from now on is.
+        assert not await house.database.outbox.untold(limit=9)
+        await house.database.events.add(event(id="later", workspace_id=expected["workspace"]))
+        assert [line.event.id for line in await house.database.outbox.untold(limit=9)] == ["later"]
     finally:
         await house.stop()
 

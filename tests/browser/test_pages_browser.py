@@ -25,6 +25,7 @@ SIGNED_IN = (
     "/settings/clients/acme",
     "/settings/webhooks",
     "/settings/webhooks/endpoint-1",
+    "/settings/webhooks/endpoint-1/delete",
     "/nowhere",
 )
 ANYBODY = ("/login", "/sign-in/first", f"/connect/{LINK}", "/connect/unknown")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.kit import builders
 from tests.kit.builders import OTHER_WORKSPACE, WORKSPACE
-from tests.kit.stored import AnyDatabase
+from tests.kit.stored import AnyDatabase, event
 from tokenkeep.core.errors import Conflict
 from tokenkeep.core.model import Client
 
@@ -121,6 +121,24 @@ async def test_resuming_ends_the_incident_once(database: AnyDatabase, now: datet
     assert await database.clients.resume(client)
     assert await stored(database) == client
     assert not await database.clients.resume(client)
+
+
+async def test_an_incidents_begin_and_end_are_told_once_each_together_with_it(
+    database: AnyDatabase, now: datetime
+) -> None:
+    client = await put(database)
+    for number in range(2):
+        told = event(id=f"begun-{number}", kind="client_paused", credential_id="")
+        await database.clients.pause(client, code="invalid_client", probe_at=now, event=told)
+    for number in range(2):
+        told = event(id=f"ended-{number}", kind="client_resumed", credential_id="")
+        await database.clients.resume(client, told)
+    await database.clients.put(client, event(id="anew", kind="client_resumed", credential_id=""))
+    refused = event(id="refused", kind="client_resumed", credential_id="")
+    with pytest.raises(Conflict):
+        await database.clients.put(replace(client, id="client-2"), refused)
+    lines = await database.events.recent(WORKSPACE, kinds=[], limit=9)
+    assert sorted(line.id for line in lines) == ["anew", "begun-0", "ended-0"]
 
 
 async def test_deleting(database: AnyDatabase) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.kit.builders import OTHER_WORKSPACE, WORKSPACE
+from tests.kit.builders import NOON, OTHER_WORKSPACE, WORKSPACE
 from tests.kit.stored import AnyDatabase, event
 from tests.kit.told import delivery, endpoint
 from tokenkeep.core.webhooks import DeliveryState
@@ -40,7 +40,7 @@ async def test_another_workspaces_endpoints_are_not_there(database: AnyDatabase,
     await database.endpoints.add(theirs)
     assert await database.endpoints.get(WORKSPACE, theirs.id) is None
     assert list(await database.endpoints.list(WORKSPACE)) == []
-    assert not await database.endpoints.update(replace(theirs, workspace_id=WORKSPACE), expected_secret_version=1)
+    assert not await database.endpoints.update(replace(theirs, workspace_id=WORKSPACE), before=theirs)
     assert not await database.endpoints.disable(WORKSPACE, theirs.id, reason="gone", at=now, event=event())
     assert await database.endpoints.fared(WORKSPACE, theirs.id, failed_at=now) is None
     assert not await database.endpoints.delete(WORKSPACE, theirs.id)
@@ -62,16 +62,30 @@ async def test_an_edit_keeps_what_is_not_a_persons(database: AnyDatabase, now: d
     stored = endpoint(failing_since=now)
     await database.endpoints.add(stored)
     edited = replace(stored, url="https://new.example", created_by="somebody", failing_since=None)
-    assert await database.endpoints.update(edited, expected_secret_version=1)
+    assert await database.endpoints.update(edited, before=stored)
     assert await database.endpoints.get(WORKSPACE, stored.id) == replace(stored, url="https://new.example")
 
 
-async def test_an_edit_of_a_secret_that_was_turned_over_is_refused(database: AnyDatabase) -> None:
-    await database.endpoints.add(endpoint())
-    turned = endpoint(secret_version=2, secret_sealed=b"new", previous_sealed=b"sealed")
-    assert await database.endpoints.update(turned, expected_secret_version=1)
-    assert not await database.endpoints.update(endpoint(url="https://late.example"), expected_secret_version=1)
-    assert await database.endpoints.get(WORKSPACE, "endpoint-1") == turned
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"secret_version": 2, "secret_sealed": b"new", "previous_sealed": b"sealed"},
+        {"url": "https://first.example"},
+        {"description": "Grün"},
+        {"types": ("credential.failing",)},
+        {"disabled_at": NOON, "disabled_reason": "gone"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+async def test_an_edit_of_what_was_changed_meanwhile_is_refused(
+    database: AnyDatabase, changes: dict[str, object]
+) -> None:
+    stored, first = endpoint(), endpoint(**changes)
+    await database.endpoints.add(stored)
+    assert await database.endpoints.update(first, before=stored)
+    assert not await database.endpoints.update(endpoint(url="https://late.example"), before=stored)
+    assert await database.endpoints.get(WORKSPACE, "endpoint-1") == first
+    assert await database.endpoints.update(stored, before=first)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -82,7 +96,7 @@ async def test_disabling_ends_what_waits_and_enabling_forgets_failures(
     await database.outbox.tell([], deliveries=[delivery(created_at=now, next_attempt_at=now)], notices=[])
     off = endpoint(disabled_at=now, disabled_reason="asked" if asked else "gone", failing_since=now - MINUTE)
     if asked:
-        assert await database.endpoints.update(off, expected_secret_version=1)
+        assert await database.endpoints.update(off, before=endpoint())
     else:
         told = event(kind="webhook_disabled", credential_id="")
         assert await database.endpoints.disable(WORKSPACE, "endpoint-1", reason="gone", at=now, event=told)
@@ -93,7 +107,7 @@ async def test_disabling_ends_what_waits_and_enabling_forgets_failures(
     assert ended is not None
     assert (ended.state, ended.next_attempt_at, ended.last_result) == (DeliveryState.FAILED, None, "disabled")
     assert ended.last_attempt_at == now
-    assert await database.endpoints.update(endpoint(), expected_secret_version=1)
+    assert await database.endpoints.update(endpoint(), before=off)
     assert await database.endpoints.get(WORKSPACE, "endpoint-1") == endpoint()
 
 

@@ -103,6 +103,18 @@ async def test_a_claimed_grant_is_due_again_only_when_its_lease_ends(database: A
     assert not await database.grants.due(limit=10)
 
 
+async def test_what_may_not_be_tried_any_more_is_forgotten(database: AnyDatabase, now: datetime) -> None:
+    for name, until in (("over", now - SECOND), ("good", now + 60 * SECOND)):
+        grant = await put_grant(database, credential_id=name, prev_sealed=b"spent", prev_until=until)
+        lease = await claimed(database, grant)
+        await database.grants.shelve(lease, b"sealed", version=2, until=until)
+    assert await database.grants.purge() == 2
+    over, good = [await database.grants.get(WORKSPACE, name) for name in ("over", "good")]
+    assert (over.prev_sealed, over.prev_until, good.prev_sealed) == (None, None, b"spent")
+    assert len(await database.grants.orphans(WORKSPACE, "good", "grant-1")) == 1
+    assert await database.grants.purge() == 0
+
+
 # --- the orphan shelf ------------------------------------------------------------------------------------------------
 
 

@@ -83,25 +83,6 @@ async def test_each_line_knows_the_outcome_before_it(database: AnyDatabase, now:
     assert [line.before for line in lines] == before
 
 
-async def test_a_line_of_a_transaction_that_commits_late_is_not_lost(
-    another: Callable[[], AnyDatabase], database: AnyDatabase
-) -> None:
-    """Numbers are given before commits: the later number may be seen first."""
-    if database.dialect != "postgresql":
-        pytest.skip("here the order of numbers is the order of commits")
-    from tokenkeep.adapters.store.events import insert_event
-
-    late, early = another(), another()
-    async with late._engines.write() as connection:  # type: ignore[union-attr]
-        await insert_event(connection, event(id="late"))
-        await early.events.add(event(id="early"))
-        (seen,) = await database.outbox.untold(limit=9)
-        await database.outbox.tell([seen.seq], deliveries=[], notices=[])
-    (left,) = await database.outbox.untold(limit=9)
-    assert (seen.event.id, left.event.id) == ("early", "late")
-    assert left.seq < seen.seq
-
-
 # --- deliveries -----------------------------------------------------------------------------------------------------
 
 

@@ -65,11 +65,11 @@ async def fresh_postgres() -> AsyncIterator[str]:
     """The URL of a database of its own, without any tables, dropped at the end."""
     server = make_url(postgres_dsn())
     name = f"test_{uuid.uuid4().hex}"
-    await _administer(server, f'CREATE DATABASE "{name}"')
+    await administer(server, f'CREATE DATABASE "{name}"')
     try:
         yield server.set(database=name).render_as_string(hide_password=False)
     finally:
-        await _administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+        await administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @asynccontextmanager
@@ -79,14 +79,14 @@ async def _migrated_postgres() -> AsyncIterator[str]:
     name = f"tokenkeep_test_{os.getpid()}"
     url = server.set(database=name)
     if name not in _databases:
-        await _administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
+        await administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"')
         await migrate(url.render_as_string(hide_password=False))
         _databases.add(name)
     try:
         yield url.render_as_string(hide_password=False)
     finally:
         tables = ", ".join(metadata.tables)
-        await _administer(url, f"TRUNCATE {tables} RESTART IDENTITY")
+        await administer(url, f"TRUNCATE {tables} RESTART IDENTITY")
 
 
 _databases: set[str] = set()
@@ -104,7 +104,8 @@ async def _migrated_file() -> Path:
 _files: dict[str, Path] = {}
 
 
-async def _administer(server: URL, *statements: str) -> None:
+async def administer(server: URL, *statements: str) -> None:
+    """Run statements that stand outside of any transaction."""
     engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as connection:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import TIMESTAMP, Connection, MetaData
+from sqlalchemy import TIMESTAMP, Connection, MetaData, text
 
 from tests.kit.authorization_server import AuthorizationServer
 from tests.processes.service import Service, store_connected
@@ -74,6 +74,8 @@ def lay(connection: Connection, frozen: Path) -> None:
             if rows:
                 connection.execute(table.delete())
                 connection.execute(table.insert(), rows)
+    if connection.dialect.name == "postgresql":  # numbers that were given go on after the highest
+        connection.execute(text("SELECT setval(pg_get_serial_sequence('events', 'seq'), max(seq)) FROM events"))
 
 
 def _converted(row: dict[str, Any], timed: set[str]) -> dict[str, Any]:

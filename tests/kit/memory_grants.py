@@ -271,6 +271,18 @@ class MemoryGrants:
         ]
         return self._due_now([_released(grant, keep_intent=True) for grant in leased])
 
+    async def purge(self) -> int:
+        now = self._rows.clock.now()
+        over = [place for place, (_, until) in self._rows.orphans.items() if until <= now]
+        for place in over:
+            del self._rows.orphans[place]
+        spent = [
+            grant for grant in self._rows.grants.values() if grant.prev_until is not None and grant.prev_until <= now
+        ]
+        for grant in spent:
+            self._put(replace(grant, prev_sealed=None, prev_until=None))
+        return len(over) + len(spent)
+
     async def now(self) -> datetime:
         return self._rows.clock.now()
 

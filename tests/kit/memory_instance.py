@@ -26,6 +26,7 @@ class MemoryInstance:
         now = self._rows.clock.now()
         before = self.stored.at if self.stored is not None else now
         self.stored = Mark(home=home, at=max(now, after or now, before))
+        self._rows.works("instance.put_mark, answer")
         return self.stored
 
     async def home(self) -> str:

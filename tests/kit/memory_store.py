@@ -24,6 +24,7 @@ from tokenkeep.core.model import (
     Client,
     Credential,
     DataKey,
+    Event,
     Grant,
     ServiceKey,
     State,
@@ -81,7 +82,7 @@ class MemoryClients:
         found = [client for client in self._clients.values() if client.workspace_id == workspace_id]
         return sorted(found, key=lambda client: client.provider)
 
-    async def put(self, client: Client) -> None:
+    async def put(self, client: Client, event: Event | None = None) -> None:
         same_id = self._clients.get(client.id)
         same_provider = await self.for_provider(client.workspace_id, client.provider)
         if (same_id is not None and same_id.workspace_id != client.workspace_id) or (
@@ -89,13 +90,16 @@ class MemoryClients:
         ):
             raise Conflict
         self._clients[client.id] = client
+        self._rows.tell(event)
 
-    async def pause(self, client: Client, *, code: str, probe_at: datetime) -> bool:
+    async def pause(self, client: Client, *, code: str, probe_at: datetime, event: Event | None = None) -> bool:
         stored = await self.get(client.workspace_id, client.id)
         if stored is None or stored.version != client.version:
             return False
         since = stored.incident_since or self._rows.clock.now()
         self._clients[client.id] = replace(stored, incident_code=code, incident_since=since, probe_at=probe_at)
+        if not stored.incident_code:
+            self._rows.tell(event)
         return not stored.incident_code
 
     async def probe(self, client: Client, *, next_probe_at: datetime) -> bool:
@@ -105,11 +109,12 @@ class MemoryClients:
         self._clients[client.id] = replace(stored, probe_at=next_probe_at)
         return True
 
-    async def resume(self, client: Client) -> bool:
+    async def resume(self, client: Client, event: Event | None = None) -> bool:
         stored = await self.get(client.workspace_id, client.id)
         if stored is None or not stored.incident_code:
             return False
         self._clients[client.id] = replace(stored, incident_code="", incident_since=None, probe_at=None)
+        self._rows.tell(event)
         return True
 
     async def delete(self, workspace_id: str, provider: str) -> bool:

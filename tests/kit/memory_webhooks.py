@@ -41,10 +41,10 @@ class MemoryEndpoints:
     def _oldest_first(found: Sequence[Endpoint]) -> Sequence[Endpoint]:
         return sorted(found, key=lambda each: (each.created_at, each.id))
 
-    async def update(self, endpoint: Endpoint, *, expected_secret_version: int) -> bool:
+    async def update(self, endpoint: Endpoint, *, before: Endpoint) -> bool:
         key = endpoint.workspace_id, endpoint.id
         stored = self.endpoints.get(key)
-        if stored is None or stored.secret_version != expected_secret_version:
+        if stored is None or self._changing(stored) != self._changing(before):
             return False
         enabled = endpoint.disabled_at is None and stored.disabled_at is not None
         self.endpoints[key] = replace(
@@ -56,6 +56,10 @@ class MemoryEndpoints:
         if endpoint.disabled_at is not None:
             self._end(key)
         return True
+
+    @staticmethod
+    def _changing(endpoint: Endpoint) -> tuple[object, ...]:
+        return endpoint.url, endpoint.description, endpoint.types, endpoint.secret_version, endpoint.disabled_at
 
     async def disable(self, workspace_id: str, endpoint_id: str, *, reason: str, at: datetime, event: Event) -> bool:
         key = workspace_id, endpoint_id

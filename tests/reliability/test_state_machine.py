@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_broken(self) -> None:
-        assert during(self.world) == []
+        assert list(during(self.world)) == []
 
     def teardown(self) -> None:
         """All troubles end; then every credential is well, or says truly why it is not."""
@@ -159,7 +159,7 @@ class Life(RuleBasedStateMachine):
         self.provider.switches.invalid_client = self.world.shelves["a"].full = False
         try:
             self._do(asyncio.sleep(5000))
-            assert self._do(violations(self.world)) == []
+            assert list(self._do(violations(self.world))) == []
         finally:
             _end(self.loop)
 

@@ -88,6 +88,21 @@ async def test_restarting_asks_nobody(house: House) -> None:
         assert await house.cases.adoption.mark()
 
 
+@pytest.mark.parametrize("step", ["instance.put_mark", "instance.put_mark, answer"])
+async def test_an_end_in_the_middle_of_the_first_mark_asks_nobody(step: str) -> None:
+    """At the first start of a version that marks, on a database that holds grants."""
+    house = await make_house()
+    await house.connect()
+    house.database.broken.add(step)
+    with pytest.raises(ConnectionError):
+        await house.cases.adoption.mark()
+    house.database.broken.clear()
+    house = await house.dies()
+    assert await pausing(house) == []
+    assert await house.cases.adoption.mark()
+    assert await house.parts.memento.read() == house.database.instance.stored
+
+
 async def test_a_copy_waits_until_it_is_adopted_and_then_refreshes(house: House) -> None:
     (id_,) = [credential_id for _, credential_id in house.database.rows.grants]
     house.database.instance.here = "file-2/machine-1"

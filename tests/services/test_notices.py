@@ -27,10 +27,7 @@ async def test_a_person_is_told_what_to_do_and_where() -> None:
         told.house.server.consents.end(family)
     told.house.expire()
     await told.house.refresh_now(credential_id)
-    told.house.cases.pulse.record(
-        "client_paused", provider="acme", client=await told.house.handle(), code="invalid_client"
-    )
-    await told.outsiders.tell()
+    await happened(told, "client_paused", credential_id="", detail={"provider": "acme", "code": "invalid_client"})
     assert await told.mail() == 1
     ((subject, text),) = told.mailbox.mails
     assert subject == "Tokenkeep: 2 things need you in Home"

@@ -15,6 +15,7 @@ from tests.kit.receiver import Received, Receiver, signed_by
 from tests.kit.told import Told, make_told
 from tokenkeep.core.model import Answer
 from tokenkeep.core.webhooks import GIVE_UP_S, OVERLAP_S, RETRIES_S, DeliveryState
+from tokenkeep.services.outbox import AT_ONCE_PER_ENDPOINT
 
 PENDING, DELIVERED, FAILED = DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED
 
@@ -214,6 +215,22 @@ async def test_an_endpoint_that_hangs_holds_up_no_other_and_no_refresh() -> None
     assert told.house.events(credential_id)[-1] == "refreshed"
     hanging.let_go.set()
     assert await told.house.tasks.drain(20) == 0
+
+
+async def test_one_that_hangs_gives_its_place_up_after_one_attempt_whatever_waits_for_it() -> None:
+    told = await make_told()
+    attempts = 0
+
+    def hangs(_: Received) -> int:
+        nonlocal attempts
+        attempts += 1
+        told.house.clock.advance(15 if attempts % AT_ONCE_PER_ENDPOINT == 0 else 0)
+        return 0
+
+    told.receiver.status = hangs
+    await happened(told, *(str(number) for number in range(40)))
+    await told.send()
+    assert len(told.receiver.received) == AT_ONCE_PER_ENDPOINT
 
 
 async def test_a_service_that_stops_begins_nothing_more() -> None:

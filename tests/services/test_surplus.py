@@ -321,6 +321,19 @@ async def test_a_spill_of_a_disconnected_grant_is_revoked_by_the_next_process():
     assert after.spill.shelf == {}
 
 
+async def test_a_copy_that_is_not_adopted_revokes_nothing_that_lies_on_its_shelf():
+    """A backup from before the connection, beside the shelf of now: what it takes for left over is what lives."""
+    house, id_ = await connected()
+    await house.connect(name="another")
+    assert await house.cases.adoption.mark()
+    after = await died_with_a_spill(house, id_)
+    await house.database.grants.disconnect(house.owner.workspace_id, id_, builders.event(credential_id=id_))
+    house.database.instance.here = "file-2/machine-1"
+    assert await after.cases.keeping.replay() == 0
+    assert revoked(house) == []
+    assert told(house, id_) == [("surplus_kept", "disconnected", "not_adopted")]
+
+
 @pytest.mark.parametrize("safe", [True, False])
 async def test_a_spill_of_a_replaced_grant_is_revoked_only_where_that_is_safe(safe):
     house, id_ = await connected(revoke_on_reconnect=safe)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.kit.authorization_server import CLIENT_ID, CLIENT_SECRET
 from tests.kit.builders import OTHER_WORKSPACE, event
 from tests.kit.receiver import signed_by
 from tests.kit.told import Told, make_told
+from tokenkeep.core import policy
 from tokenkeep.core.permissions import system
 from tokenkeep.core.turns import SUBSCRIBABLE
 
@@ -145,17 +149,21 @@ async def test_no_secret_is_ever_sent() -> None:
 # --- what concerns no credential -----------------------------------------------------------------------------------
 
 
-async def test_a_clients_incident_is_told_when_it_begins_and_when_it_ends() -> None:
+@pytest.mark.parametrize("mended", ["here", "at the provider"])
+async def test_a_clients_incident_is_told_when_it_begins_and_when_it_ends(mended: str) -> None:
     told = await make_told(types=[name for name in SUBSCRIBABLE if name.startswith("client.")])
     credential_id = (await told.house.connect()).credential.id
     await told.house.register("wrong secret")
     told.house.expire()
     await told.house.refresh_now(credential_id)
+    told = replace(told, house=await told.house.dies())  # at once, so that nothing of it was in memory only
     await told.pass_on()
-    client = await told.house.database.clients.for_provider(told.house.owner.workspace_id, "acme")
-    assert client is not None
-    await told.house.database.clients.resume(client)
-    told.house.cases.pulse.record("client_resumed", provider="acme", client=client.id)
+    if mended == "here":
+        await told.house.register(CLIENT_SECRET)
+    else:
+        told.house.server.clients[CLIENT_ID] = "wrong secret"
+        told.house.clock.advance(policy.PROBE_S)
+        await told.house.refresh_now(credential_id)
     await told.pass_on()
     assert told.receiver.types == ["client.incident_began", "client.incident_ended"]
     data = told.receiver.received[0].payload["data"]

@@ -22,16 +22,16 @@ GOOD = b'{"type":"acmeApi","name":"n","values":{"apiKey":"v"}}'
     [
         (b'{"type":"t"}', "name", "is missing"),
         (b'{"type":"t","name":"n","workspace_id":"w"}', "workspace_id", "is unknown"),
-        (b'{"type":"t","name":1}', "name", "was expected `str`, got `int`"),
-        (b'{"type":"t","name":""}', "name", "was expected `str` of length >= 1"),
-        (b'{"type":"t","name":"n","values":[]}', "values", "was expected `object`, got `array`"),
+        (b'{"type":"t","name":1}', "name", "must be `str`, not `int`"),
+        (b'{"type":"t","name":""}', "name", "must be `str` of length >= 1"),
+        (b'{"type":"t","name":"n","values":[]}', "values", "must be `object`, not `array`"),
         (b'{"type":"t","name":"n\\u0000"}', "name", "holds a NUL character"),
         (b'{"type":"t","name":"n","values":{"a":["\\u0000"]}}', "values", "holds a NUL character"),
         (b'{"type":"t","name":"n","values":{"a\\u0000":1}}', "values", "holds a NUL character"),
         (b'{"type":"t","name":"n","values":{"a":18446744073709551616}}', "values", "holds too large a number"),
         (b'{"type":"t","name":"n","values":{"a":1e999}}', "values", "has a value that is not allowed"),
-        (b"[]", "body", "was expected `object`, got `array`"),
-        (b"3", "body", "was expected `object`, got `int`"),
+        (b"[]", "body", "must be `object`, not `array`"),
+        (b"3", "body", "must be `object`, not `int`"),
     ],
 )
 def test_json_of_another_shape_is_refused_by_name(octets: bytes, field: str, why: str) -> None:

@@ -35,7 +35,7 @@ def browser(world):
     return client
 
 
-@pytest.mark.parametrize("path", [LIST, ITEM, f"{ITEM}?state=failed"])
+@pytest.mark.parametrize("path", [LIST, ITEM, f"{ITEM}?state=failed", f"{ITEM}/delete"])
 def test_the_pages_render_with_nothing_inline(browser, path):
     page = browser.get(path)
     assert page.status_code == 200
@@ -129,6 +129,19 @@ def test_switching_and_replaying_name_what_they_mean(world, browser):
     assert world.webhooks.asked == [("edit", {"disabled": True}), ("replay", "endpoint-1", "msg_failed")]
 
 
+def test_deleting_is_asked_for_first(world, browser):
+    assert f'href="{ITEM}/delete"' in browser.get(ITEM).text
+    page = browser.get(f"{ITEM}/delete").text
+    assert f'<form method="post" action="{ITEM}/delete">' in page
+    assert world.webhooks.asked == [("deliveries", "", "")]
+    assert browser.get(f"{LIST}/unknown/delete").status_code == 404
+
+
+def test_why_there_was_no_answer_is_said_in_words(world, browser):
+    world.webhooks.sent = [delivery(last_result="refused")]
+    assert "TOKENKEEP_OUTBOUND_ALLOW does not name it" in browser.get(ITEM).text
+
+
 def test_nothing_failed_is_said(world, browser):
     world.webhooks.sent = []
     browser.post(f"{ITEM}/replay-failed")
@@ -184,9 +197,16 @@ def test_an_unknown_one_is_not_found(browser):
     assert browser.get(f"{LIST}/unknown").status_code == 404
 
 
-def test_the_status_page_names_what_concerns_no_credential_without_a_link(world, browser):
-    line = a.event(kind="breaker_opened", credential_id="", actor="system", detail={"provider": "acme"})
+@pytest.mark.parametrize(
+    ("kind", "detail", "words"),
+    [
+        ("breaker_opened", {"provider": "acme"}, "Breaker opened"),
+        ("webhook_disabled", {"webhook_id": "endpoint-1", "reason": "gone"}, "Webhook disabled"),
+    ],
+)
+def test_the_status_page_names_what_concerns_no_credential_without_a_link(world, browser, kind, detail, words):
+    line = a.event(kind=kind, credential_id="", actor="system", detail=detail)
     world.status.overview_now = overview(recent=[line])
     page = browser.get("/status").text
-    assert "Breaker opened" in page
+    assert words in page
     assert 'href="/credentials/"' not in page

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import smtplib
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -38,7 +38,7 @@ class SmtpMail:
     ssl_context: ssl.SSLContext | None = None  # None: the system's roots
 
     async def send(self, *, subject: str, text: str, message_id: str) -> str:
-        """Answers why it was not taken, in one word; empty: it was taken for every recipient."""
+        """Answers why it was not taken, in one word; empty: it was taken, for one recipient at least."""
         message = self._message(subject, text, message_id)
         try:
             refused = await asyncio.to_thread(self._hand_over, message)
@@ -46,7 +46,10 @@ class SmtpMail:
             # The server's words may quote what was sent, and that may be the password.
             _log.warning("mail_not_taken %s code=%s", type(fault).__name__, getattr(fault, "smtp_code", ""))
             return type(fault).__name__
-        return "recipients_refused" if refused else ""
+        if refused:
+            # The others have it. Sent again, it would reach them every five minutes, as long as one address is wrong.
+            _log.warning("mail_partly_refused recipients=%d of=%d", len(refused), len(self.recipients))
+        return ""
 
     def _message(self, subject: str, text: str, message_id: str) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
@@ -57,7 +60,8 @@ class SmtpMail:
         message.set_content(text)
         return message
 
-    def _hand_over(self, message: EmailMessage) -> object:
+    def _hand_over(self, message: EmailMessage) -> Collection[str]:
+        """Recipients that the server refused while it took others. Raises SMTPException where it took none."""
         parts = urlsplit(self.url.reveal())
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         with self._connected(parts.scheme, host, port) as server:

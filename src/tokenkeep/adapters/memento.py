@@ -6,11 +6,17 @@ Owns: `Memento` as one line that survives a power cut. Does not own: what a diff
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from tokenkeep.core.errors import Unavailable
 from tokenkeep.services.ports import Mark
+
+_log = logging.getLogger(__name__)
 
 
 class MementoFile:
@@ -22,12 +28,14 @@ class MementoFile:
         """Whether it lies beside the database."""
 
     async def read(self) -> Mark | None:
-        """None: nothing was seen from here."""
-        return await asyncio.to_thread(self._read)
+        """None: nothing was seen from here. Raises Unavailable when the file cannot be read."""
+        with _translated():
+            return await asyncio.to_thread(self._read)
 
     async def write(self, mark: Mark) -> None:
-        """Durable when it returns. Raises OSError when the disk refuses."""
-        await asyncio.to_thread(self._write, f"{mark.at.isoformat()} {mark.home}\n")
+        """Durable when it returns. Raises Unavailable when the disk refuses."""
+        with _translated():
+            await asyncio.to_thread(self._write, f"{mark.at.isoformat()} {mark.home}\n")
 
     def _read(self) -> Mark | None:
         try:
@@ -49,3 +57,13 @@ class MementoFile:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A disk that is full, read-only or failing keeps refreshes from starting, and nothing else."""
+    try:
+        yield
+    except OSError as fault:
+        _log.warning("mark_file_unavailable reason=%s", fault.strerror)
+        raise Unavailable from fault

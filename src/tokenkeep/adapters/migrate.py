@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 from tokenkeep.adapters.store.engine import Engines
@@ -28,6 +29,7 @@ async def migrate(url: str) -> None:
 
     Raises Misconfigured when the database is newer than this program."""
     engines = Engines(url)
+    event.listen(engines.writer.sync_engine, "do_connect", _wait_for_ever)
     try:
         for attempt in range(TRIES):
             try:
@@ -55,6 +57,11 @@ async def revision(url: str) -> str | None:
 def newest() -> str | None:
     """The shape that this program works with."""
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _wait_for_ever(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    """A large table takes its time, and so does another process that migrates it."""
+    options.pop("command_timeout", None)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -37,9 +37,9 @@ class Refreshing:
 
 def refreshing_over(parts: Parts, place: Place, clients: Clients, pulse: Pulse) -> Refreshing:
     """Constructors only: nothing runs yet."""
-    surplus = _surplus(parts, clients, pulse)
-    keeping = _keeping(parts, surplus, pulse)
     adoption = Adoption(store=parts.stores.instance, memento=parts.memento, journal=pulse)
+    surplus = _surplus(parts, clients, adoption, pulse)
+    keeping = _keeping(parts, surplus, pulse)
     storage = Storage(watches=[*parts.watches, adoption], clock=parts.clock, journal=pulse)
     refresher = _refresher(parts, place, clients, peace=_peace(parts, pulse), keeping=keeping, storage=storage)
     pace = Pace(clock=parts.clock, answered=parts.answered)
@@ -65,13 +65,19 @@ def _peace(parts: Parts, pulse: Pulse) -> Peace:
         journal=pulse,
     )
     return Peace(
-        clients=parts.stores.clients, grants=parts.stores.grants, brake=brake, entropy=parts.entropy, journal=pulse
+        clients=parts.stores.clients,
+        grants=parts.stores.grants,
+        brake=brake,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        journal=pulse,
     )
 
 
-def _surplus(parts: Parts, clients: Clients, pulse: Pulse) -> Surplus:
+def _surplus(parts: Parts, clients: Clients, adoption: Adoption, pulse: Pulse) -> Surplus:
     return Surplus(
         clients=clients,
+        adoption=adoption,
         credentials=parts.stores.credentials,
         events=parts.stores.events,
         envelope=parts.envelope,

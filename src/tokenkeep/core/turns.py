@@ -38,7 +38,7 @@ TURNS: tuple[Turn, ...] = (
     Turn(
         "client.incident_began", "The provider refuses the client's id or secret; its refreshes are paused.", acts=True
     ),
-    Turn("client.incident_ended", "The client is accepted again."),
+    Turn("client.incident_ended", "The client is accepted again, or was registered anew."),
     Turn("client.mass_refusal_began", "Many consents of the client were refused at once; each is confirmed first."),
     Turn("client.mass_refusal_ended", "The last refusal in doubt is settled."),
     Turn("provider.breaker_opened", "The provider's host does not answer and is left in peace."),

@@ -33,6 +33,7 @@ OVERLAP_S: Final = 86_400
 DELIVERED_KEPT_S: Final = 7 * 86_400
 FAILED_KEPT_S: Final = 30 * 86_400
 _URL_LENGTH = 2_000
+_EXAMPLE = "https://app.example.org/hooks"
 
 
 class DeliveryState(StrEnum):
@@ -137,7 +138,8 @@ def checked_url(text: str) -> str:
     except ValueError:
         sound = False
     if not sound or not url.isascii() or not url.isprintable() or " " in url or len(url) > _URL_LENGTH:
-        raise InvalidInput(fields={"url": "An address such as https://app.example.org/hooks, in ASCII."})
+        form = f"It must be an address such as {_EXAMPLE}, in ASCII, of at most {_URL_LENGTH} characters."
+        raise InvalidInput(fields={"url": form})
     if parts.scheme not in {"https", "http"} or (parts.scheme == "http" and not _local(parts.hostname or "")):
         raise InvalidInput(fields={"url": "It must begin with https:// unless it is on this machine."})
     if parts.username is not None or parts.password is not None or parts.fragment:

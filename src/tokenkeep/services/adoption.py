@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from tokenkeep.services.ports import InstanceStore, Journal, Mark, Memento, Obstacle
@@ -20,6 +21,8 @@ from tokenkeep.services.ports import InstanceStore, Journal, Mark, Memento, Obst
 COPIED: Final = "The database lies elsewhere than where it was used last: it was copied, or restored from a backup."
 OLDER: Final = "The database is older than what was seen of it here: it was restored from a backup."
 ALONE: Final = "The database came without the mark that lies beside it: it was copied, or restored from a backup."
+_BEGUN: Final = datetime.min.replace(tzinfo=UTC)
+"""Earlier than every mark: a memento of it says that a first mark was begun, and perhaps did not get into the database."""
 _FIX: Final = "See that no other Tokenkeep uses the original, then run `tokenkeep adopt`."
 
 
@@ -47,7 +50,11 @@ class Adoption:
         """At the start of a service and now and then: it was used here and now. False: it is not ours, and is left alone."""
         if await self.finding():
             return False
-        await self.memento.write(await self.store.put_mark(await self.store.home()))
+        home = await self.store.home()
+        if await self.memento.read() is None:
+            # First of all, so that an end between the two never leaves the mark in the database alone.
+            await self.memento.write(Mark(home=home, at=_BEGUN))
+        await self.memento.write(await self.store.put_mark(home))
         return True
 
     async def adopt(self) -> None:
@@ -61,7 +68,9 @@ class Adoption:
 def difference(mark: Mark | None, seen: Mark | None, *, here: str, beside: bool) -> str:
     """What speaks against this being the database that was used here last. Empty: nothing does."""
     if mark is None:  # never used by a version that marks; odd only where such a one was used before
-        return OLDER if seen is not None and (beside or not _elsewhere(seen.home, here)) else ""
+        if seen is None or seen.at == _BEGUN:
+            return ""
+        return OLDER if beside or not _elsewhere(seen.home, here) else ""
     if _elsewhere(mark.home, here):
         return COPIED
     if seen is None:

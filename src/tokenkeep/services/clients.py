@@ -14,9 +14,10 @@ from typing import Protocol
 from tokenkeep.core import policy
 from tokenkeep.core.errors import ClientMissing, InvalidInput, NotFound
 from tokenkeep.core.injection import check_variable
-from tokenkeep.core.model import Client, ClientAuth, Provider
+from tokenkeep.core.model import Client, ClientAuth, Event, Provider
 from tokenkeep.core.permissions import Caller, Scope, system
 from tokenkeep.core.secret import Secret
+from tokenkeep.services.history import client_event
 from tokenkeep.services.ports import (
     Catalog,
     ClientStore,
@@ -97,11 +98,18 @@ class Clients:
         if secret is not None:
             sealed = await self.envelope.seal(secret.reveal().encode(), client_place(client))
             client = replace(client, secret_sealed=sealed)
-        await self.store.put(client)
-        waited_s = policy.PROBE_S + 60 if stored and stored.incident_code else 0
+        paused = stored is not None and bool(stored.incident_code)
+        await self.store.put(client, self._resumed(client, caller) if paused else None)
+        waited_s = policy.PROBE_S + 60 if paused else 0
         hastened = await self.grants.hasten(caller.workspace_id, client.id, within_s=waited_s)
         self.journal.record("client_registered", provider=provider_id, actor=caller.actor, hastened=hastened)
+        if paused:
+            self.journal.record("client_resumed", provider=provider_id, client=client.id, hastened=hastened)
         return self._view(client, provider)
+
+    def _resumed(self, client: Client, caller: Caller) -> Event:
+        """Whoever was told that an incident began is told that it is over. A wrong secret again is a new one."""
+        return client_event(client, "client_resumed", actor=caller.actor, by=(self.clock, self.entropy))
 
     async def get(self, caller: Caller, provider_id: str) -> ClientView:
         """Raises NotFound when none is registered."""

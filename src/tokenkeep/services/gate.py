@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from tokenkeep.core.model import Grant
 
-CALLS, CALLS_PER_PROVIDER, CALLS_PER_WORKSPACE, CALLS_PER_LANE = 32, 16, 24, 8
-"""A lane is one provider in one workspace."""
+CALLS, CALLS_PER_PROVIDER, CALLS_PER_WORKSPACE, CALLS_PER_LANE = 32, 10, 24, 8
+"""A lane is one provider in one workspace. Three providers that hang, each in many workspaces, leave places to others."""
 
 
 def _places(count: int) -> defaultdict[object, asyncio.Semaphore]:

@@ -1,4 +1,4 @@
-"""One line of a credential's history.
+"""One line of history, of a credential or of a client.
 
 Owns: making it. Does not own: keeping it (`EventStore`, or the store that writes it together with what happened).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenkeep.core.model import Credential, Event, Grant
+from tokenkeep.core.model import Client, Credential, Event, Grant
 from tokenkeep.services.ports import Clock, Entropy
 
 
@@ -25,4 +25,20 @@ def new_event(
         kind=kind,
         actor=actor,
         detail=dict(detail or {}),
+    )
+
+
+def client_event(
+    of: Client, kind: str, *, actor: str, by: tuple[Clock, Entropy], detail: Mapping[str, Any] | None = None
+) -> Event:
+    """What happened now to a client. It belongs to no credential, so it says itself at which provider that was."""
+    clock, entropy = by
+    return Event(
+        id=entropy.id(),
+        workspace_id=of.workspace_id,
+        credential_id="",
+        at=clock.now(),
+        kind=kind,
+        actor=actor,
+        detail={"provider": of.provider, **(detail or {})},
     )

@@ -1,21 +1,22 @@
 """What concerns no single credential, into history.
 
-Owns: keeping those lines of the journal that outsiders are told of (clients, breakers), finding whose they are, and writing
-them as events. Does not own: the journal behind it, other lines.
+Owns: keeping those lines of the journal that outsiders are told of (mass refusals, breakers), finding whose they are, and
+writing them as events. Does not own: the journal behind it, other lines; a client's incident, which is written with its row.
 
 The journal is called in the middle of refreshes, so nothing is written then: lines are kept in memory, and a tick writes
-them. A process that is killed in between loses that line, and only that: an incident itself is in the client's row.
+them. A process that is killed in between loses that line, and only that: what it tells of shows by itself again.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tokenkeep.core.errors import NotFound
 from tokenkeep.core.model import Client, Event
+from tokenkeep.services.history import client_event
 from tokenkeep.services.peace import token_host
 from tokenkeep.services.ports import (
     AccountStore,
@@ -30,7 +31,7 @@ from tokenkeep.services.ports import (
 
 Facts = Mapping[str, str | float | bool | None]
 
-OF_CLIENTS = frozenset({"client_paused", "client_resumed", "mass_refusal_begun", "mass_refusal_ended"})
+OF_CLIENTS = frozenset({"mass_refusal_begun", "mass_refusal_ended"})
 OF_HOSTS = frozenset({"breaker_opened", "breaker_closed"})
 KEPT = 1_000
 """Lines that wait while the database is away. Beyond that the oldest go: they can still be read in the log."""
@@ -84,13 +85,6 @@ class Incidents:
         return token_host(Registration(client=client, provider=provider, secret=None, redirect_uri=""))
 
     def _event(self, at: datetime, action: str, facts: Facts, client: Client) -> Event:
-        told = {name: facts[name] for name in ("code", "host", "refused") if name in facts}
-        return Event(
-            id=self.entropy.id(),
-            workspace_id=client.workspace_id,
-            credential_id="",
-            at=at,
-            kind=action,
-            actor="system",
-            detail={"provider": client.provider, **told},
-        )
+        told = {name: facts[name] for name in ("host", "refused") if name in facts}
+        event = client_event(client, action, actor="system", by=(self.clock, self.entropy), detail=told)
+        return replace(event, at=at)

@@ -37,8 +37,9 @@ LEASE_S = 120
 """Longer than an attempt can take with everything around it (the poster ends it after 15 s)."""
 SELECTED = 100
 """Endpoints looked at in one pass."""
-MOST_BATCHES = 25
-"""Of one endpoint in one turn; then the others come."""
+MOST_BATCHES, TURN_S = 25, 10
+"""Of one endpoint in one turn, and how long a turn goes on beginning new ones; then the others come. So those that hang
+hold up another workspace's for one attempt, whatever waits for them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,9 +79,10 @@ class Outbox:
     async def serve(self, workspace_id: str, endpoint_id: str) -> None:
         """Send one endpoint what is due for it, a few at a time."""
         async with self._busy:
+            until = self.clock.monotonic() + TURN_S
             for _ in range(MOST_BATCHES):
                 endpoint = await self.endpoints.get(workspace_id, endpoint_id)
-                if endpoint is None or self._draining:
+                if endpoint is None or self._draining or self.clock.monotonic() > until:
                     return
                 batch = await self.store.claim(workspace_id, endpoint_id, limit=AT_ONCE_PER_ENDPOINT, lease_s=LEASE_S)
                 if not batch:

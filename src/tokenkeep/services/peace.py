@@ -6,6 +6,7 @@ client whose secret is refused. Does not own: when to try again (`policy`), burs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -14,10 +15,11 @@ from tokenkeep.core import policy
 from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.injection import expand
 from tokenkeep.core.judgement import Granted, Refused
-from tokenkeep.core.model import Client, FailureKind
+from tokenkeep.core.model import Client, Event, FailureKind
 from tokenkeep.core.policy import Breaker
 from tokenkeep.services.brake import Brake
-from tokenkeep.services.ports import ClientStore, Entropy, GrantStore, Journal, Registration
+from tokenkeep.services.history import client_event
+from tokenkeep.services.ports import ClientStore, Clock, Entropy, GrantStore, Journal, Registration
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +29,7 @@ class Peace:
     clients: ClientStore
     grants: GrantStore
     brake: Brake
+    clock: Clock
     entropy: Entropy
     journal: Journal
     breakers: dict[str, Breaker] = field(default_factory=dict)
@@ -61,16 +64,20 @@ class Peace:
         if refused is not None and refused.retry_after is not None and refused.kind is FailureKind.TRANSIENT:
             self._asked_to_wait[client.id] = now + timedelta(seconds=refused.retry_after)
         if refused is not None and refused.kind is FailureKind.CLIENT:
-            probe_at = now + timedelta(seconds=policy.PROBE_S)
-            if await self.clients.pause(client, code=refused.code, probe_at=probe_at):
-                self.journal.record("client_paused", provider=client.provider, client=client.id, code=refused.code)
+            await self._pause(client, refused.code, now)
         elif refused is None:
             await self._well(client)
+
+    async def _pause(self, client: Client, code: str, now: datetime) -> None:
+        probe_at = now + timedelta(seconds=policy.PROBE_S)
+        event = self._event(client, "client_paused", {"code": code})
+        if await self.clients.pause(client, code=code, probe_at=probe_at, event=event):
+            self.journal.record("client_paused", provider=client.provider, client=client.id, code=code)
 
     async def _well(self, client: Client) -> None:
         """Its secret works. Those that were put off while it was paused need not wait any longer."""
         await self.brake.granted(client)
-        if client.incident_code and await self.clients.resume(client):
+        if client.incident_code and await self.clients.resume(client, self._event(client, "client_resumed")):
             hastened = await self.grants.hasten(client.workspace_id, client.id, within_s=policy.PROBE_S + 60)
             self.journal.record("client_resumed", provider=client.provider, client=client.id, hastened=hastened)
 
@@ -81,6 +88,10 @@ class Peace:
         self.breakers[host] = after
         if (before.open_until is None) != (after.open_until is None):
             self.journal.record("breaker_closed" if after.open_until is None else "breaker_opened", host=host)
+
+    def _event(self, client: Client, kind: str, detail: Mapping[str, str] | None = None) -> Event:
+        """Written together with the incident, so that no end of a process can swallow the alert."""
+        return client_event(client, kind, actor="system", by=(self.clock, self.entropy), detail=detail)
 
     def _spread(self, until: datetime) -> datetime:
         """A little later, each by another little, so that those who waited do not come back together."""

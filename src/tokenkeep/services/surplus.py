@@ -14,6 +14,7 @@ from tokenkeep.core import revocation
 from tokenkeep.core.errors import TokenkeepError
 from tokenkeep.core.model import Grant, TokenSet
 from tokenkeep.core.revocation import Revocation
+from tokenkeep.services.adoption import Adoption
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.history import new_event
 from tokenkeep.services.ports import (
@@ -67,6 +68,7 @@ class Surplus:
     """Those that a busy provider did not take back wait here, in memory: a restart leaves them to their own end."""
 
     clients: Clients
+    adoption: Adoption
     credentials: CredentialStore
     events: EventStore
     envelope: Envelope
@@ -107,12 +109,16 @@ class Surplus:
             await self.revoke(left, registration)
 
     async def _registration(self, left: Leftover) -> Registration | None:
-        """None: the client is gone or does not open, so nobody can ask for it; that is told."""
+        """None: it is left alive, and that is told. The client is gone or does not open, so nobody can ask; or the database
+        is a copy, or older than what was seen of it: what is left over here may be what the original lives by."""
         try:
-            return await self.clients.registration(left.workspace_id, left.client)
+            if not await self.adoption.finding():
+                return await self.clients.registration(left.workspace_id, left.client)
+            code = "not_adopted"
         except TokenkeepError as fault:
-            await self._tell(left.workspace_id, left.credential_id, {"why": left.why, "code": fault.code})
-            return None
+            code = fault.code
+        await self._tell(left.workspace_id, left.credential_id, {"why": left.why, "code": code})
+        return None
 
     async def beside(self, left: Leftover, newer: TokenSet | None) -> None:
         """One that a newer consent has replaced: revoked only where the newer one survives that."""

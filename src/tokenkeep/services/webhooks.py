@@ -176,7 +176,7 @@ class Webhooks:
         return replace(endpoint, secret_sealed=sealed)
 
     async def _save(self, changed: Endpoint, stored: Endpoint) -> None:
-        if not await self.store.update(changed, expected_secret_version=stored.secret_version):
+        if not await self.store.update(changed, before=stored):
             raise Conflict(
                 "The endpoint was changed or deleted meanwhile.", fix="Read it again and repeat your change."
             )

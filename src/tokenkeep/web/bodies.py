@@ -110,7 +110,7 @@ def _invalid(text: str) -> InvalidInput:
 
 def _why(complaint: str) -> str:
     if complaint.startswith("Expected"):
-        return "was " + complaint[0].lower() + complaint[1:]
+        return complaint.replace("Expected", "must be", 1).replace(", got", ", not", 1)
     return "has a value that is not allowed"
 
 

@@ -177,6 +177,14 @@ async def replay_failed(request: Request) -> Response:
 
 
 @page_errors
+async def confirm_delete(request: Request) -> Response:
+    """Ask before an endpoint is deleted."""
+    person, caller = await asked(request)
+    found = await services_of(request).webhooks.get(caller, request.path_params["webhook"])
+    return render(request, "webhook_delete.html", {"person": person, "webhook": found})
+
+
+@page_errors
 async def delete(request: Request) -> Response:
     """Forget an endpoint and what waits for it."""
     _, caller = await asked(request)
@@ -200,5 +208,6 @@ routes: list[BaseRoute] = [
     Route(PAGE + "/{webhook}/test", test, methods=["POST"]),
     Route(PAGE + "/{webhook}/replay", replay, methods=["POST"]),
     Route(PAGE + "/{webhook}/replay-failed", replay_failed, methods=["POST"]),
+    Route(PAGE + "/{webhook}/delete", confirm_delete, methods=["GET"]),
     Route(PAGE + "/{webhook}/delete", delete, methods=["POST"]),
 ]

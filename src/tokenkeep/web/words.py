@@ -35,6 +35,9 @@ REPAIR: dict[str, tuple[str, str]] = {
 }
 """FailureKind -> who repairs it, and how."""
 
+DOUBTED = "Many were refused at once, as in an outage. This one is tried again before anybody is asked to reconnect."
+"""Of a refusal that is not believed yet, in place of how."""
+
 
 EXPIRY: dict[str, str] = {
     "endless": "Does not end, says the provider",
@@ -42,6 +45,16 @@ EXPIRY: dict[str, str] = {
     "learned": "Unknown: the provider does not say. One was rejected at the age of",
 }
 """Why no end is shown, in words."""
+
+
+RESULTS: dict[str, str] = {
+    "refused": "not called, as its address is private and TOKENKEEP_OUTBOUND_ALLOW does not name it",
+    "not_sent": "could not be reached",
+    "lost": "no answer came in time",
+    "undecryptable": "its signing secret cannot be opened",
+    "disabled": "the endpoint was disabled",
+}
+"""What became of a delivery where no HTTP status says it."""
 
 
 class Notice(NamedTuple):

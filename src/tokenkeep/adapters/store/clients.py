@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tokenkeep.adapters.store.engine import Engines
+from tokenkeep.adapters.store.events import insert_event
 from tokenkeep.adapters.tables import clients
 from tokenkeep.adapters.tables.columns import clock_now
 from tokenkeep.core.errors import Conflict
-from tokenkeep.core.model import Client
+from tokenkeep.core.model import Client, Event
 
 
 def client_of(row: Mapping[Any, Any]) -> Client:
@@ -57,7 +58,7 @@ class Clients:
         async with self._engines.read() as connection:
             return [client_of(row) for row in (await connection.execute(statement)).mappings()]
 
-    async def put(self, client: Client) -> None:
+    async def put(self, client: Client, event: Event | None = None) -> None:
         """Insert or replace. Raises Conflict when another registration holds the provider or the handle."""
         row = {column.name: getattr(client, column.name) for column in clients.c}
         row |= {"scopes": list(client.scopes), "variables": dict(client.variables)}
@@ -69,10 +70,11 @@ class Clients:
         try:
             async with self._engines.write() as connection:
                 await connection.execute(statement)
+                await insert_event(connection, event)
         except IntegrityError:
             raise Conflict("Another client is registered for this provider.") from None
 
-    async def pause(self, client: Client, *, code: str, probe_at: datetime) -> bool:
+    async def pause(self, client: Client, *, code: str, probe_at: datetime, event: Event | None = None) -> bool:
         """True: the incident began now. A version that was replaced meanwhile is not blamed."""
         same = (_at(client), clients.c.version == client.version)
         new = {
@@ -83,6 +85,7 @@ class Clients:
         async with self._engines.write() as connection:
             begun = await connection.execute(update(clients).where(*same, clients.c.incident_code == "").values(new))
             if begun.rowcount:
+                await insert_event(connection, event)
                 return True
             await connection.execute(update(clients).where(*same, clients.c.incident_code != "").values(new))
             return False
@@ -94,12 +97,15 @@ class Clients:
         async with self._engines.write() as connection:
             return (await connection.execute(statement.values(probe_at=next_probe_at))).rowcount > 0
 
-    async def resume(self, client: Client) -> bool:
+    async def resume(self, client: Client, event: Event | None = None) -> bool:
         """True: there was an incident."""
         statement = update(clients).where(_at(client), clients.c.incident_code != "")
         well = {"incident_code": "", "incident_since": None, "probe_at": None}
         async with self._engines.write() as connection:
-            return (await connection.execute(statement.values(well))).rowcount > 0
+            if not (await connection.execute(statement.values(well))).rowcount:
+                return False
+            await insert_event(connection, event)
+            return True
 
     async def delete(self, workspace_id: str, provider: str) -> bool:
         """False: none was registered."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.core.errors import Misconfigured, Unavailable
@@ -74,7 +75,11 @@ class Condition:
     async def cut_log(self) -> None:
         """Give the room of SQLite's log back, if nothing was written since `note_log`."""
         if self._engines.dialect == "sqlite" and self._log()[0] and self._log() == self._log_seen:
-            await asyncio.to_thread(_cut_log, self._engines.path)
+            try:
+                await asyncio.to_thread(_cut_log, self._engines.path)
+            except sqlite3.Error as fault:  # a disk that fails must not keep what is done after this from being done
+                self.hear(fault)
+                _log.warning("log_not_cut reason=%s", fault.sqlite_errorname)
 
     def note_log(self) -> None:
         """Remember SQLite's log as it is now."""
@@ -95,10 +100,10 @@ class Condition:
         return code
 
     def _heard(self, context: ExceptionContext) -> None:
-        if (
-            self.hear(context.original_exception) == _CORRUPT
-        ):  # not one of the errors that `Engines` takes for a database that is away
-            raise Unavailable("The database is damaged.") from context.original_exception
+        code = self.hear(context.original_exception)
+        if code and not isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError):
+            # `Engines` does not take it for a database that is away: damage, and whatever PostgreSQL says of its disk.
+            raise Unavailable(_OBSTACLES[code](self._faults[code]).message) from context.original_exception
 
     def _refuse_writing(self, _connection: Any) -> None:
         """Writing to a damaged file damages it further; what providers answered meanwhile goes to the spill shelf."""

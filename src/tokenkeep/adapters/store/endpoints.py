@@ -37,6 +37,13 @@ def _at(workspace_id: str, endpoint_id: str) -> ColumnElement[bool]:
     return and_(endpoints.c.workspace_id == workspace_id, endpoints.c.id == endpoint_id)
 
 
+def _unchanged(before: Endpoint) -> ColumnElement[bool]:
+    """As far as a person or the outbox changes it; every change of the secret raises its version."""
+    row = _row(before)
+    changing = [endpoints.c[name] for name in ("url", "description", "types", "secret_version", "disabled_at")]
+    return and_(*(each.is_not_distinct_from(literal(row[each.name], each.type)) for each in changing))
+
+
 def _ended(workspace_id: str, endpoint_id: str) -> Update:
     """Nothing is sent any more; what was pending can be replayed."""
     return (
@@ -83,15 +90,14 @@ class Endpoints:
         async with self._engines.read() as connection:
             return [_endpoint_of(row) for row in (await connection.execute(statement)).mappings()]
 
-    async def update(self, endpoint: Endpoint, *, expected_secret_version: int) -> bool:
-        """False: it is gone, or its secret was turned over meanwhile."""
+    async def update(self, endpoint: Endpoint, *, before: Endpoint) -> bool:
+        """False: it is gone, or was changed or disabled meanwhile."""
         new = {name: value for name, value in _row(endpoint).items() if name not in _FIXED}
         if endpoint.disabled_at is None:
             # Enabled by this very edit: what failed before is forgotten. Enabled all along: it still counts.
             enabled = endpoints.c.disabled_at.is_not(None)
             new["failing_since"] = case((enabled, null()), else_=endpoints.c.failing_since)
-        at = _at(endpoint.workspace_id, endpoint.id)
-        statement = update(endpoints).where(at, endpoints.c.secret_version == expected_secret_version)
+        statement = update(endpoints).where(_at(endpoint.workspace_id, endpoint.id), _unchanged(before))
         async with self._engines.write() as connection:
             if not (await connection.execute(statement.values(new))).rowcount:
                 return False

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, ExceptionContext
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.schema import Table
@@ -46,6 +46,11 @@ _POOLER_SAFE = {
     "prepared_statement_cache_size": 0,
     "prepared_statement_name_func": lambda: "",  # the unnamed statement, which lives and dies in its transaction
 }
+
+
+_READ_ONLY = "25006"
+_AWAY = ("08", "40", "53", "55", "57", "58")
+"""Classes of SQLSTATE: connection, rolled back, resources, not in this state, an operator's doing, the system."""
 
 
 class Engines:
@@ -159,10 +164,23 @@ def _translated() -> Iterator[None]:
     """A database that is away, locked, full or read-only, in our own words; a broken constraint stays what it is."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout, OSError) as failure:
+    except (DBAPIError, PoolTimeout, OSError) as failure:
+        if not _away(failure):
+            raise
         cause = getattr(failure, "orig", None) or failure
         _log.warning("database_unavailable %s", getattr(cause, "sqlite_errorname", type(cause).__name__))
         raise Unavailable from failure
+
+
+def _away(failure: Exception) -> bool:
+    """Whether the database does not work now, or not for writing; else the statement was at fault.
+
+    asyncpg's errors arrive without the classes of PEP 249, so PostgreSQL's are told by their SQLSTATE.
+    """
+    if not isinstance(failure, DBAPIError) or isinstance(failure, OperationalError | InterfaceError):
+        return True
+    state = getattr(failure.orig, "sqlstate", None) or ""
+    return failure.connection_invalidated or state == _READ_ONLY or state.startswith(_AWAY)
 
 
 def prepare_file(path: Path) -> None:

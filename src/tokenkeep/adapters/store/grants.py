@@ -63,8 +63,13 @@ _SAME_GENERATION = and_(_SAME, *(grants.c[name] == bindparam(f"at_{name}") for n
 _HELD = and_(_SAME_GENERATION, grants.c.fence == bindparam("at_fence"))
 """The row is still what the lease was taken on: nobody claimed it since, stored into it or connected anew."""
 _GET = select(grants).where(_SAME)
+# Read before somebody else's lease began and ended, it is not held: then it is read again. Several claims share a
+# transaction, and replicas lock the same rows in any order: who finds one locked passes it over instead of waiting.
+_UNCLAIMED = (
+    select(grants.c.workspace_id, grants.c.credential_id).where(_HELD, lease_free()).with_for_update(skip_locked=True)
+)
 _CLAIM = (
-    _change(_HELD, lease_free())  # read before somebody else's lease began and ended: then it is read again
+    _change(tuple_(grants.c.workspace_id, grants.c.credential_id).in_(_UNCLAIMED), _HELD)
     .values(
         lease_owner=bindparam("owner"),
         lease_until=clock_after(_LEASE_S),
@@ -268,6 +273,14 @@ class Grants:
         statement = _change(grants.c.lease_owner != "", theirs).values(_FREE)
         async with self._engines.write() as connection:
             return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
+
+    async def purge(self) -> int:
+        """Forget what may not be tried any more: orphans, and spent refresh tokens (reliability 4.5). Answers how many."""
+        spent = _change(grants.c.prev_sealed.is_not(None), grants.c.prev_until <= clock_now())
+        async with self._engines.write() as connection:
+            shelved = await connection.execute(delete(orphans).where(orphans.c.until <= clock_now()))
+            kept = await connection.execute(spent.values(prev_sealed=None, prev_until=None))
+            return shelved.rowcount + kept.rowcount
 
     async def now(self) -> datetime:
         """The database's clock."""

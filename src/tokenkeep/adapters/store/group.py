@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from tokenkeep.core.errors import Unavailable
+
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 MOST_TOGETHER = 64
@@ -71,7 +73,7 @@ class Group:
 
 def _of_one_statement(failure: Exception) -> bool:
     """Whether a statement was refused for what it says. A database that is away, full or unsure is everybody's."""
-    away = isinstance(failure, OperationalError | InterfaceError)
+    away = isinstance(failure, OperationalError | InterfaceError | Unavailable)
     return not away and not (isinstance(failure, DBAPIError) and failure.connection_invalidated)
 
 

@@ -11,8 +11,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, literal, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, literal, or_, select, tuple_, update
 
 from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.adapters.store.notices import Notices
@@ -45,12 +44,26 @@ _OLDEST_FIRST = (deliveries.c.next_attempt_at, deliveries.c.created_at, deliveri
 _UNTOLD = select(events, func.coalesce(_BEFORE, "").label("before")).where(events.c.told.is_(None))
 
 
+_GIVEN = {column.name: bindparam(f"new_{column.name}", type_=column.type) for column in deliveries.c}
+_LIVING = (
+    select(*(given.label(name) for name, given in _GIVEN.items()))
+    .where(endpoints.c.workspace_id == _GIVEN["workspace_id"], endpoints.c.id == _GIVEN["endpoint_id"])
+    .with_for_update(read=True)
+)
+"""A delivery's columns, where its endpoint is still there: it may have been deleted since it was looked up."""
+
+
 def _line_of(row: Mapping[Any, Any]) -> Event:
     return Event(**{part.name: row[part.name] for part in fields(Event)})
 
 
 def _delivery_of(row: Mapping[Any, Any]) -> Delivery:
     return Delivery(**{**row, "state": DeliveryState(row["state"])})
+
+
+def _row_of(delivery: Delivery) -> dict[str, Any]:
+    row = {name: getattr(delivery, name) for name in _GIVEN} | {"state": str(delivery.state)}
+    return {f"new_{name}": value for name, value in row.items()}
 
 
 def _at(workspace_id: str, endpoint_id: str) -> ColumnElement[bool]:
@@ -63,6 +76,7 @@ class Outbox:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._mail = Notices(engines)
+        self._keep = engines.upsert(deliveries).from_select(list(_GIVEN), _LIVING).on_conflict_do_nothing()
         self.waiting = self._mail.waiting
         self.take_turn = self._mail.take_turn
         self.notices = self._mail.of_workspace
@@ -78,21 +92,11 @@ class Outbox:
         """Keep what is to be sent and mark the lines, in one transaction."""
         mark = update(events).where(events.c.seq.in_(seqs), events.c.told.is_(None)).values(told=True)
         async with self._engines.write() as connection:
-            for delivery in deliveries:
-                await self._keep(connection, delivery)
+            if deliveries:  # all in one hop: a writer at a time is let in, and refreshes write, too
+                await connection.execute(self._keep, [_row_of(delivery) for delivery in deliveries])
             await self._mail.keep(connection, notices)
             if seqs:
                 await connection.execute(mark)
-
-    async def _keep(self, connection: AsyncConnection, delivery: Delivery) -> None:
-        """Where the endpoint is still there: it may have been deleted since it was looked up."""
-        row = {column.name: getattr(delivery, column.name) for column in deliveries.c} | {"state": str(delivery.state)}
-        values = [literal(row[column.name], column.type).label(column.name) for column in deliveries.c]
-        living = select(*values).where(
-            endpoints.c.workspace_id == delivery.workspace_id, endpoints.c.id == delivery.endpoint_id
-        )
-        statement = self._engines.upsert(deliveries).from_select(list(row), living.with_for_update(read=True))
-        await connection.execute(statement.on_conflict_do_nothing())
 
     async def due(self, *, limit: int) -> Sequence[tuple[str, str]]:
         """(workspace, endpoint), the longest waiting first."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from tokenkeep.core.model import AuthorizationRequest, Client, ConnectSession, DataKey, SessionState
+from tokenkeep.core.model import AuthorizationRequest, Client, ConnectSession, DataKey, Event, SessionState
 
 
 class ClientStore(Protocol):
@@ -25,17 +25,18 @@ class ClientStore(Protocol):
 
     async def list(self, workspace_id: str) -> Sequence[Client]: ...
 
-    async def put(self, client: Client) -> None:
-        """Insert, or replace the one with the same id. Clears an incident unless `client` carries one."""
+    async def put(self, client: Client, event: Event | None = None) -> None:
+        """Insert, or replace the one with the same id. Clears an incident unless `client` carries one; the event tells
+        it."""
 
-    async def pause(self, client: Client, *, code: str, probe_at: datetime) -> bool:
-        """Begin or prolong an incident. True: it began now (alert once)."""
+    async def pause(self, client: Client, *, code: str, probe_at: datetime, event: Event | None = None) -> bool:
+        """Begin or prolong an incident. True: it began now (alert once), and the event is written with it."""
 
     async def probe(self, client: Client, *, next_probe_at: datetime) -> bool:
         """Take the one try that is allowed while paused. False: somebody else took it."""
 
-    async def resume(self, client: Client) -> bool:
-        """End an incident. True: there was one."""
+    async def resume(self, client: Client, event: Event | None = None) -> bool:
+        """End an incident. True: there was one, and the event is written with its end."""
 
     async def delete(self, workspace_id: str, provider: str) -> bool: ...
 

@@ -134,6 +134,9 @@ class GrantStore(Protocol):
     async def release_all(self, *, owners: str) -> int:
         """End every lease whose owner begins with `owners`: right only where no such process can be alive."""
 
+    async def purge(self) -> int:
+        """Forget orphans and spent refresh tokens whose time is over. Answers how many."""
+
     async def now(self) -> datetime:
         """The database's clock."""
 

@@ -51,10 +51,10 @@ class EndpointStore(Protocol):
     async def of_workspaces(self, workspace_ids: Sequence[str]) -> Sequence[Endpoint]:
         """Those of several workspaces at once, without the disabled."""
 
-    async def update(self, endpoint: Endpoint, *, expected_secret_version: int) -> bool:
+    async def update(self, endpoint: Endpoint, *, before: Endpoint) -> bool:
         """Write what a person may change: address, description, types, secret, whether it is disabled.
 
-        False: it is gone, or its secret was turned over meanwhile. Disabling ends its pending deliveries as failed;
+        False: it is gone, or any of these is not as `before` any more. Disabling ends its pending deliveries as failed;
         enabling forgets that it failed."""
 
     async def disable(self, workspace_id: str, endpoint_id: str, *, reason: str, at: datetime, event: Event) -> bool:
@@ -131,4 +131,4 @@ class Mail(Protocol):
     """The way to people's mailboxes."""
 
     async def send(self, *, subject: str, text: str, message_id: str) -> str:
-        """Plain text to those who are to be told. Answers why it was not taken; empty: it was."""
+        """Plain text to those who are to be told. Answers why nobody will get it; empty: somebody will."""

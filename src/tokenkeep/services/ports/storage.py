@@ -58,7 +58,8 @@ class Memento(Protocol):
     def beside(self) -> bool:
         """Whether it lies beside the database, so that one without the other is odd."""
 
-    async def read(self) -> Mark | None: ...
+    async def read(self) -> Mark | None:
+        """None: it saw none. Raises Unavailable."""
 
     async def write(self, mark: Mark) -> None:
-        """Durable when it returns."""
+        """Durable when it returns. Raises Unavailable when it cannot be."""
