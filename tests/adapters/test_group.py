@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.kit.databases import migrated_url
 from tokenkeep.adapters.store.engine import Engines
-from tokenkeep.adapters.store.group import MOST_TOGETHER, Group
+from tokenkeep.adapters.store.group import FEW_TOGETHER, MOST_TOGETHER, Group
 from tokenkeep.core.errors import Unavailable
 
 
@@ -32,8 +32,10 @@ class Commits:
         return [work(None) for work in batch]
 
 
-async def waiting(group: Group, count: int) -> list[asyncio.Task[int]]:
-    tasks = [asyncio.create_task(group.write(lambda _, number=number: number)) for number in range(count)]
+async def waiting(group: Group, count: int, *, urgent: bool = True) -> list[asyncio.Task[int]]:
+    tasks = [
+        asyncio.create_task(group.write(lambda _, number=number: number, urgent=urgent)) for number in range(count)
+    ]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks
@@ -48,6 +50,18 @@ async def test_what_comes_while_one_commits_goes_together():
     commits.gate.set()
     assert await asyncio.gather(*first, *rest) == [0, *range(150)]
     assert commits.batches == [1, MOST_TOGETHER, MOST_TOGETHER, 150 - 2 * MOST_TOGETHER]
+
+
+async def test_what_is_urgent_goes_first_and_the_rest_holds_it_up_but_shortly():
+    commits = Commits()
+    group = Group(commits)
+    commits.gate.clear()
+    first = await waiting(group, 1)
+    patient = await waiting(group, 20, urgent=False)
+    urgent = await waiting(group, 3)
+    commits.gate.set()
+    await asyncio.gather(*first, *urgent, *patient)
+    assert commits.batches == [1, 3 + FEW_TOGETHER, FEW_TOGETHER, 20 - 2 * FEW_TOGETHER]
 
 
 async def test_a_write_that_comes_just_as_the_last_one_ends_is_not_forgotten():

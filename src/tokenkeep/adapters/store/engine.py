@@ -95,13 +95,13 @@ class Engines:
             async with self._turn or nullcontext(), self.writer.begin() as connection:
                 yield connection
 
-    async def grouped(self, work: Callable[[Connection], T]) -> T:
+    async def grouped(self, work: Callable[[Connection], T], *, urgent: bool = False) -> T:
         """The result of `work`, done in a transaction that it may share with others' writes. Raises Unavailable.
 
         For the refresher's writes, of which many come together. `work` does nothing but its statements.
         """
         with _translated():
-            return await self._group.write(work)
+            return await self._group.write(work, urgent=urgent)
 
     async def _committed(self, batch: Sequence[Work]) -> Sequence[Any]:
         if self._thread is not None:

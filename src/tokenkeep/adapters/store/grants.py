@@ -212,7 +212,7 @@ class Grants:
                 connection.execute(INSERT, event_row(event))
             return True
 
-        return await self._engines.grouped(work)
+        return await self._engines.grouped(work, urgent=True)
 
     async def shelve(self, lease: Lease, sealed: bytes, *, version: int, until: datetime) -> None:
         """Keep what lost its fence. Nothing is kept for a credential that is gone."""

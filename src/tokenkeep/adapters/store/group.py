@@ -21,6 +21,8 @@ T = TypeVar("T")
 Work = Callable[[Connection], Any]
 MOST_TOGETHER = 64
 """Bounds how long one transaction holds the others up."""
+FEW_TOGETHER = 8
+"""Bounds how long what is not urgent holds up what is: a provider's answer that is not on the disk yet."""
 
 
 class Group:
@@ -31,14 +33,15 @@ class Group:
 
     def __init__(self, commit: Callable[[Sequence[Work]], Awaitable[Sequence[Any]]], *, at_once: int = 1) -> None:
         self._commit, self._at_once = commit, at_once
+        self._urgent: list[tuple[Work, asyncio.Future[Any]]] = []
         self._waiting: list[tuple[Work, asyncio.Future[Any]]] = []
         self._serving: set[asyncio.Task[None]] = set()
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, urgent: bool = False) -> T:
         """Run `work` in a transaction and wait until it is committed. Raises what the work or the commit raises."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append((work, done))
+        (self._urgent if urgent else self._waiting).append((work, done))
         if len(self._serving) < self._at_once:
             serving = loop.create_task(self._serve())  # not the caller's own: others wait for it too
             self._serving.add(serving)
@@ -50,8 +53,9 @@ class Group:
 
     async def _serve(self) -> None:
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            while self._urgent or self._waiting:
+                batch = self._urgent[:MOST_TOGETHER] + self._waiting[:FEW_TOGETHER]
+                del self._urgent[:MOST_TOGETHER], self._waiting[:FEW_TOGETHER]
                 await self._together(batch)
         finally:  # in the same step that found nothing waiting, so that whoever comes next starts a new one
             self._serving = {each for each in self._serving if each is not asyncio.current_task()}
