@@ -181,7 +181,12 @@ class Stored:
 
 
 async def store_connected(
-    service: Service, provider: AuthorizationServer, *, expires_in: timedelta, sweep_in: timedelta = timedelta(hours=1)
+    service: Service,
+    provider: AuthorizationServer,
+    *,
+    expires_in: timedelta,
+    sweep_in: timedelta = timedelta(hours=1),
+    name: str = "credential-1",
 ) -> Stored:
     """A consent of the fake provider whose access token ends in `expires_in`; a sweep would come in `sweep_in`."""
     house = await open_house(read(service.environment))
@@ -193,8 +198,9 @@ async def store_connected(
         sealed = await envelope.seal(CLIENT_SECRET.encode(), client_place(client))
         await house.database.clients.put(replace(client, secret_sealed=sealed))
         now = await house.database.grants.now()
-        credential = builders.credential(workspace_id=workspace_id, type="fakeOAuth2", created_at=now, updated_at=now)
-        event = builders.event(workspace_id=workspace_id, credential_id=credential.id, at=now)
+        times = {"created_at": now, "updated_at": now}
+        credential = builders.credential(id=name, name=name, workspace_id=workspace_id, type="fakeOAuth2", **times)
+        event = builders.event(id=f"created-{name}", workspace_id=workspace_id, credential_id=credential.id, at=now)
         await house.database.credentials.add(credential, event)
         standing = builders.standing(expires_at=now + expires_in, next_refresh_at=now + sweep_in)
         grant = builders.grant(
@@ -210,7 +216,7 @@ async def store_connected(
             refresh_token=Secret(issued["refresh_token"]),
             expires_at=standing.expires_at,
         )
-        told = builders.event(id="event-2", workspace_id=workspace_id, credential_id=credential.id, at=now)
+        told = builders.event(id=f"connected-{name}", workspace_id=workspace_id, credential_id=credential.id, at=now)
         await house.database.grants.connect(await seal_tokens(envelope, grant, tokens), told)
         _, key = await house.cases.service_keys.create(system(workspace_id), name="nodes", scopes={"tokens:read"})
         return Stored(credential.id, key.reveal(), issued["access_token"])
