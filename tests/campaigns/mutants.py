@@ -54,7 +54,7 @@ def sent_twice() -> None:
 
 def lease_too_short() -> None:
     """The lease ends while the provider is still being asked."""
-    policy.LEASE_S = 0.5
+    policy.LEASE_S = 0.1
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

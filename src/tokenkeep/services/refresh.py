@@ -48,7 +48,7 @@ from tokenkeep.services.ports import (
 from tokenkeep.services.sealing import open_tokens
 from tokenkeep.services.storage import Storage
 
-OTHERS_POLL_S = 0.1
+OTHERS_POLL_S, OWN_RETRY = 0.1, timedelta(seconds=5)
 _NOTHING_TO_SPEND = Refused(
     kind=FailureKind.GRANT, code="no_refresh_token", detail="", retry_after=None, uncertain=False
 )
@@ -153,7 +153,8 @@ class Refresher:
         except NotFound:
             await self._fail(lease, FailureKind.CLIENT, "provider_file_missing")
         except Unavailable:
-            await self._fail(lease, FailureKind.TRANSIENT, Unavailable.code, uncertain=claim.sent)
+            soon = None if claim.sent else self.clock.now() + OWN_RETRY  # our database failed, no provider
+            await self._fail(lease, FailureKind.TRANSIENT, Unavailable.code, retry=soon, uncertain=claim.sent)
         except Exception as surprise:  # noqa: BLE001 - one credential's trouble never stops the rest (I7)
             # One poisonous row must not stop the rest, nor be tried for ever: three alike put it aside.
             self.journal.record("refresh_surprise", credential=lease.grant.credential_id, error=type(surprise).__name__)
@@ -252,13 +253,7 @@ class Refresher:
         return policy.retry_at(now, failures=failures, retry_after=retry_after, fraction=self.entropy.fraction())
 
     async def _fail(
-        self,
-        lease: Lease,
-        kind: FailureKind,
-        code: str,
-        *,
-        retry: datetime | None = None,
-        uncertain: bool = False,
+        self, lease: Lease, kind: FailureKind, code: str, *, retry: datetime | None = None, uncertain: bool = False
     ) -> None:
         failed = lifecycle.Failed(kind=kind, code=code, retry_at=retry or self._retry(lease))
         standing = lifecycle.apply(lease.grant.standing, failed, now=self.clock.now())
