@@ -58,8 +58,8 @@ COLD ?= 0
 CUTS ?= 100
 MINUTES ?= 5
 
-kill-campaign: .venv/.dev ## kill -9 at random moments; CYCLES=10000, or COLD=20 with cold starts; SEED=7 repeats
-	@$(CAMPAIGN) kills --cycles $(CYCLES) --cold $(COLD) $(if $(SEED),--seed $(SEED))
+kill-campaign: .venv/.dev ## kill -9 at random moments; CYCLES=10000, COLD=20 with cold starts, SPILL=always; SEED=7 repeats
+	@$(CAMPAIGN) kills --cycles $(CYCLES) --cold $(COLD) $(if $(SPILL),--spill $(SPILL)) $(if $(SEED),--seed $(SEED))
 
 power-cut-campaign: .venv/.dev compiler ## the same, and unsynced writes are lost; CYCLES=2000; needs a C compiler
 	@$(CAMPAIGN) power-cuts --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))

@@ -206,6 +206,7 @@ def _place(settings: Settings, process: str) -> Place:
         public_url=settings.public_url,
         return_origins=frozenset(settings.return_origins),
         allow_loopback_return=settings.demo,  # a script on this machine may be returned to
+        spill_first=settings.spill == "always",
         process=process,
     )
 

@@ -22,7 +22,7 @@ from tests.kit.databases import migrated_url
 from tests.kit.stored import event, put_credential, put_grant
 from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.store.engine import Engines
-from tokenkeep.adapters.store.grants import DUE
+from tokenkeep.adapters.store.grant_statements import DUE
 from tokenkeep.adapters.store.reads import Cache, Entry
 from tokenkeep.adapters.store.reads_postgresql import PostgresqlReads
 from tokenkeep.adapters.tables import credentials, grants

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,21 +24,24 @@ def carried_out(
 ) -> Chapter:
     """Run it in a folder of its own and say what came out."""
     print(f"{name}: seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="tokenkeep-campaign-") as folder:
-        figures = campaign(Path(folder))
-        if figures.violations:
-            print(*figures.violations[:20], (Path(folder) / "log").read_text(errors="replace")[-3000:], sep="\n")
+    folder = Path(tempfile.mkdtemp(prefix="tokenkeep-campaign-"))
+    figures = campaign(folder)
+    if figures.violations:
+        print(*figures.violations[:20], f"journal, log and what callers were told: {folder}", sep="\n")
+    else:
+        shutil.rmtree(folder)
     found = chapter(name, f"{command} SEED={seed}", figures)
     print(summary(found), flush=True)
     return found
 
 
-def kill_chapter(cycles: int, seed: int) -> Chapter:
+def kill_chapter(cycles: int, seed: int, spill: str = "fault") -> Chapter:
+    always = " SPILL=always" if spill == "always" else ""
     return carried_out(
-        "kill -9",
-        f"make kill-campaign CYCLES={cycles}",
+        f"kill -9{', each answer spilled first' if always else ''}",
+        f"make kill-campaign CYCLES={cycles}{always}",
         seed,
-        lambda folder: kills.run(folder, cycles=cycles, seed=seed),
+        lambda folder: kills.run(folder, cycles=cycles, seed=seed, spill=spill),
     )
 
 
@@ -73,6 +77,7 @@ def main() -> int:
     parser.add_argument("campaign", choices=["kills", "power-cuts", "replicas", "report"])
     parser.add_argument("--cycles", type=int, default=300, help="kills, or power cuts")
     parser.add_argument("--cold", type=int, default=0, help="kills of a service that starts in a new interpreter")
+    parser.add_argument("--spill", choices=["fault", "always"], default="fault", help="TOKENKEEP_SPILL of those killed")
     parser.add_argument("--cuts", type=int, default=100, help="power cuts of a report")
     parser.add_argument("--minutes", type=float, default=5.0, help="of disturbing the replicas")
     parser.add_argument("--seed", type=int, default=None, help="drawn and printed if left out")
@@ -97,7 +102,7 @@ def _chapters(chosen: argparse.Namespace, seed: int) -> list[Chapter]:
     killed = [cold_chapter(chosen.cold, seed)] if chosen.cold else []
     if chosen.campaign == "kills" and killed:
         return killed
-    killed = [kill_chapter(chosen.cycles, seed), *killed]
+    killed = [kill_chapter(chosen.cycles, seed, chosen.spill), *killed]
     if chosen.campaign == "kills":
         return killed
     return [*killed, cut_chapter(chosen.cuts, seed), replica_chapter(chosen.minutes, seed)]

@@ -85,8 +85,8 @@ class Kills:
 
     cold = False
 
-    def __init__(self, place: Site, *, cycles: int, seed: int, mutant: str = "") -> None:
-        self.place, self.cycles, self.seed, self.mutant = place, cycles, seed, mutant
+    def __init__(self, place: Site, *, cycles: int, seed: int, mutant: str = "", spill: str = "fault") -> None:
+        self.place, self.cycles, self.seed, self.mutant, self.spill = place, cycles, seed, mutant, spill
         self.data, self.keys = place.folder / "share" / "data", place.folder / "config" / "keys" / "root.json"
         self.scratch = place.folder / "scratch"
         self.figures = Figures()
@@ -124,6 +124,7 @@ class Kills:
                 "TOKENKEEP_DATA_DIR": str(self.data),
                 "TOKENKEEP_ROOT_KEY_FILE": str(self.keys),
                 "TOKENKEEP_DEMO": "off",
+                "TOKENKEEP_SPILL": self.spill,
                 "TOKENKEEP_OUTBOUND_ALLOW": "127.0.0.0/8",
             },
             provider_port=self.place.provider_port,
@@ -286,7 +287,7 @@ class ColdKills(Kills):
                     self.place.hand_out(answer.json()["access_token"])
 
 
-def run(folder: Path, *, cycles: int, seed: int, mutant: str = "", cold: bool = False) -> Figures:
-    """A whole campaign under that folder."""
+def run(folder: Path, *, cycles: int, seed: int, mutant: str = "", cold: bool = False, spill: str = "fault") -> Figures:
+    """A whole campaign under that folder. `spill`: the setting of that name."""
     with site(folder, seed) as place:
-        return (ColdKills if cold else Kills)(place, cycles=cycles, seed=seed, mutant=mutant).run()
+        return (ColdKills if cold else Kills)(place, cycles=cycles, seed=seed, mutant=mutant, spill=spill).run()

@@ -40,7 +40,7 @@ from tokenkeep.core.errors import TokenkeepError, Unavailable
 from tokenkeep.core.permissions import Scope, system
 from tokenkeep.core.secret import Secret
 from tokenkeep.house import House
-from tokenkeep.services import keeping
+from tokenkeep.services import keeping, patience
 from tokenkeep.services.sealing import client_place, seal_tokens
 from tokenkeep.settings import Settings
 from tokenkeep.settings.environment import read
@@ -145,7 +145,7 @@ def _shorten() -> None:
     """A fifteenth of the real times, in the same proportions: total time-out 2 s < send within 3.6 s < lease 6 s."""
     policy.LEASE_S, policy.SEND_WITHIN_S = 6, 3.6
     policy.BACKOFF_FIRST_S, policy.BACKOFF_CAP_S = 2, 8
-    keeping.EXTEND_EVERY_S, keeping.ADOPT_EVERY_S, keeping.RETRY_CAP_S = 2.0, 0.3, 1.0
+    patience.EXTEND_EVERY_S, patience.RETRY_CAP_S, keeping.ADOPT_EVERY_S = 2.0, 1.0, 0.3
     assert Outbound.__init__.__kwdefaults__ is not None
     Outbound.__init__.__kwdefaults__["limits"] = Limits(connect_s=1.0, total_s=2.0)
 

@@ -17,7 +17,7 @@ from tokenkeep.adapters import spill
 from tokenkeep.adapters.store import engine
 from tokenkeep.adapters.token_endpoint import TokenEndpointAdapter
 from tokenkeep.core import policy
-from tokenkeep.services import refresh
+from tokenkeep.services import settling
 
 
 def synchronous_normal() -> None:
@@ -38,7 +38,7 @@ def spill_not_fsynced() -> None:
 
 def intent_forgotten() -> None:
     """A refresh that never reported its outcome looks as if it had never begun."""
-    refresh._was_uncertain = lambda _: False
+    settling.Claim.uncertain = property(lambda _: False)
 
 
 def sent_twice() -> None:

@@ -15,7 +15,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tests.campaigns.checker import Judge
 from tests.campaigns.disk import Audit, audit
-from tests.campaigns.history import Acknowledgement, Disturbance
+from tests.campaigns.history import Acknowledgement, Disturbance, Stored
 from tests.campaigns.life import Order
 from tests.campaigns.provider import CLASSES
 from tests.campaigns.proxy import Wire
@@ -202,8 +202,7 @@ class Replicas:
         for ended in await asyncio.gather(*self._background, return_exceptions=True):
             assert isinstance(ended, asyncio.CancelledError), f"a part of the campaign had stopped working: {ended!r}"
         self._background.clear()
-        await self._settle()
-        await self._judge()
+        await self._judge((await self._settle()).stored)
         self.figures.rounds += 1
         self.figures.seconds += time.monotonic() - began
 
@@ -294,19 +293,26 @@ class Replicas:
 
     # --- judging --------------------------------------------------------------------------------------------------
 
-    async def _settle(self) -> None:
+    async def _settle(self) -> Audit:
+        """What is stored once nothing is under way, or when there was time enough for it."""
         began = time.monotonic()
-        while await self._count(_UNSETTLED) and time.monotonic() - began < PATIENCE_S:
+        while True:
+            over = time.monotonic() - began >= PATIENCE_S
+            if over or not await self._count(_UNSETTLED):
+                found = await self._audit()
+                # Else a late adoption, say, began after the count.
+                if over or not any(each.leased or each.uncertain or each.overdue for each in found.stored):
+                    break
             async with self._engine.begin() as connection:
                 await connection.execute(text(_HASTEN))  # the backoff is over
             await asyncio.sleep(1.0)
         self.figures.settled_s.append(time.monotonic() - began)
+        return found
 
     async def _audit(self) -> Audit:
         return await audit(self.url, self._keys, self.place.folder / "nothing spilled is looked for")
 
-    async def _judge(self) -> None:
-        stored = (await self._audit()).stored
+    async def _judge(self, stored: Sequence[Stored]) -> None:
         history = await asyncio.to_thread(self.place.history)
         judge = Judge(history, self.disturbances)
         went_back = await self._count(_WENT_BACK)

@@ -235,6 +235,24 @@ async def test_a_lease_that_ended_but_was_not_taken_may_still_store(database: An
     assert (await stored(database)).sealed == b"new"
 
 
+@pytest.mark.parametrize("ends", ["settle", "store", "connect"])
+async def test_what_was_refused_is_known_to_the_next_owner_until_the_grant_is_settled(
+    database: AnyDatabase, ends: str
+) -> None:
+    lease = await claimed(database, await put_grant(database))
+    assert lease.grant.refused == ()
+    assert await database.grants.settle(lease, lease.grant.standing, None, keep_intent=True, refused=("a", "b"))
+    again = await claimed(database, await stored(database))
+    assert again.grant.refused == ("a", "b")
+    if ends == "settle":
+        assert await database.grants.settle(again, lease.grant.standing, None)
+    elif ends == "store":
+        assert await database.grants.store(again, next_generation(again), event())
+    else:
+        await reconnected(database, again)
+    assert (await stored(database)).refused == ()
+
+
 async def test_a_users_edit_does_not_disturb_a_refresh(database: AnyDatabase) -> None:
     lease = await claimed(database, await put_grant(database))
     edited = builders.credential(name="Renamed")

@@ -147,7 +147,7 @@ class MemoryGrants:
             raise NotFound
         replaced = self._rows.grants.get(key)
         fence = replaced.fence + 1 if replaced is not None else grant.fence
-        self._rows.grants[key] = _released(replace(grant, fence=fence))
+        self._rows.grants[key] = _released(replace(grant, fence=fence, refused=()))
         self._rows.tell(event)
 
     async def disconnect(self, workspace_id: str, credential_id: str, event: Event) -> Grant | None:
@@ -201,16 +201,25 @@ class MemoryGrants:
         if stored is None:
             return False
         kept = {name: getattr(stored, name) for name in ("client", "provider", "connected_at", "fence")}
-        self._put(_released(replace(grant, **kept)))
+        self._put(_released(replace(grant, **kept, refused=())))
         self._rows.tell(event)
         return True
 
-    async def settle(self, lease: Lease, standing: Standing, event: Event | None, *, keep_intent: bool = False) -> bool:
+    async def settle(
+        self,
+        lease: Lease,
+        standing: Standing,
+        event: Event | None,
+        *,
+        keep_intent: bool = False,
+        refused: Sequence[str] = (),
+    ) -> bool:
         self._rows.works("grants.settle")
         stored = self._held(lease)
         if stored is None or stored.lease_owner != lease.grant.lease_owner:
             return False
-        self._put(replace(_released(stored, keep_intent=keep_intent), standing=standing))
+        released = _released(stored, keep_intent=keep_intent)
+        self._put(replace(released, standing=standing, refused=tuple(refused)))
         self._rows.tell(event)
         return True
 

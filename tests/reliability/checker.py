@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from tests.reliability.provider import ModelProvider, Sent
 from tests.reliability.world import Record, World, Written
+from tokenkeep.core.lifecycle import DOUBTED
 from tokenkeep.core.model import Rotation, State
+from tokenkeep.services.brake import UNCONFIRMED
 
 REAUTHORIZATION = str(State.REAUTHORIZATION_REQUIRED)
 BEFORE_END_S = 30.0
@@ -92,25 +94,37 @@ def _fenced(record: Record) -> Iterator[str]:
 
 
 def _no_blind_reuse(world: World) -> Iterator[str]:
-    """Only what the row holds is sent; another token only right after a refusal under the same claim, and once."""
+    """A spent token other than the stored one is sent only after that was refused, and nothing is sent after its refusal."""
     owner = {family: credential for credential, all_ in world.record.families.items() for _, family in all_}
-    refused: dict[int, Sent] = {}
-    tried: set[tuple[str, int]] = set()
+    refusals: dict[tuple[str, int], list[tuple[Sent, Written]]] = {}
+    tried: set[tuple[str, str, int]] = set()
     for sent in world.record.sent:
-        credential_id = owner.get(sent.family)
-        row = _row_before(world.record, credential_id, sent.number)
-        before, current = refused.get(sent.family), row.refresh_token if row else ""
-        if row is not None and sent.token != current and _same_family(world, sent, current):
-            if before is None or before.replica != sent.replica:
-                yield f"I4: {sent.token} was sent at {sent.began:.1f} although {current} is stored"
-            elif (sent.token, row.fence) in tried:
-                yield f"I4: {sent.token} was sent twice under one claim, again at {sent.began:.1f}"
-        if row is not None:
-            tried.add((sent.token, row.fence))
+        row = _row_before(world.record, owner.get(sent.family), sent.number)
+        if row is None:
+            continue
+        before = refusals.setdefault((row.grant_id, row.version), [])
+        strange = sent.token != row.refresh_token and _same_family(world, sent, row.refresh_token)
+        if strange and sent.token != sent.current and not any(each.token == row.refresh_token for each, _ in before):
+            yield f"I4: {sent.token} was sent at {sent.began:.1f} although {row.refresh_token} is stored"
+        if (row.grant_id, sent.token, row.fence) in tried:
+            yield f"I4: {sent.token} was sent twice under one claim, again at {sent.began:.1f}"
+        if any(each.token == sent.token and _kept(world.record, each, at, sent) for each, at in before):
+            yield f"I4: {sent.token} was tried again at {sent.began:.1f} after it was refused"
+        tried.add((row.grant_id, sent.token, row.fence))
         if sent.refused:
-            refused[sent.family] = sent
-        else:
-            refused.pop(sent.family, None)
+            before.append((sent, row))
+
+
+def _kept(record: Record, refused: Sent, at: Written, again: Sent) -> bool:
+    """Whether the refusal under that claim was written down, and believed."""
+    settled = (
+        write
+        for write in record.written
+        if write.how == "settle"
+        and (write.credential, write.fence) == (at.credential, at.fence)
+        and refused.number < write.number < again.number
+    )
+    return any(write.code not in {DOUBTED, UNCONFIRMED} for write in settled)
 
 
 def _row_before(record: Record, credential_id: str | None, number: int) -> Written | None:

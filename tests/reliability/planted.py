@@ -26,10 +26,11 @@ import pytest
 from tests.kit import memory_grants
 from tests.reliability.checker import violations
 from tests.reliability.crash_points import Case, Strike, failures, judged
+from tests.reliability.simulation import play
 from tests.reliability.virtual_time import run
 from tests.reliability.world import World
 from tokenkeep.adapters import envelope, tasks, token_endpoint
-from tokenkeep.adapters.store import credentials, grants
+from tokenkeep.adapters.store import credentials, grant_statements
 from tokenkeep.core import policy, protocol
 from tokenkeep.core.judgement import Refused
 from tokenkeep.core.model import FailureKind, Grant, State
@@ -87,6 +88,13 @@ def bad_day() -> None:
     assert not found, found
 
 
+def many_schedules() -> None:
+    """Simulated schedules, until one finds something."""
+    for seed in range(200):
+        faults = play(seed).faults
+        assert not faults, faults
+
+
 # --- the bugs ------------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +120,7 @@ def reply_before_w2() -> None:
 
 def no_fence_in_w2() -> None:
     memory_grants.MemoryGrants._held = lambda self, lease: self._same(lease.grant)  # type: ignore[method-assign]
-    grants._HELD = grants._SAME
+    grant_statements._HELD = grant_statements._SAME
 
 
 def lease_of_a_second() -> None:
@@ -155,6 +163,15 @@ def refusal_believed_at_once() -> None:
         yield token_set.refresh_token
 
     fallbacks.Fallbacks.candidates = only  # type: ignore[method-assign]
+
+
+def refusal_forgotten() -> None:
+    candidates = fallbacks.Fallbacks.candidates
+
+    def anew(self: Any, lease: Any, *arguments: Any) -> Any:
+        return candidates(self, replace(lease, grant=replace(lease.grant, refused=())), *arguments)
+
+    fallbacks.Fallbacks.candidates = anew  # type: ignore[method-assign]
 
 
 def no_additional_data() -> None:
@@ -245,6 +262,7 @@ PLANTED: Mapping[str, Planted] = {
         plant=refusal_believed_at_once,
         tests=f"{REFRESH}test_a_refusal_is_believed_only_after_the_token_before_it_was_tried",
     ),
+    "refusal-forgotten": Planted(plant=refusal_forgotten, harness=many_schedules, sign="after it was refused"),
     "no-aad": Planted(
         plant=no_additional_data, tests="tests/adapters/test_envelope.py::test_does_not_open_where_one_part_differs"
     ),

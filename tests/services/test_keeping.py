@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.kit.house import House, make_house, until
+from tests.kit.house import PUBLIC_URL, House, make_house, until
+from tokenkeep.assembly import Place
 from tokenkeep.core import lifecycle
 from tokenkeep.core.model import FailureKind, State
 from tokenkeep.services.sealing import open_tokens
@@ -248,3 +249,53 @@ async def test_the_orphan_shelf_takes_its_time_when_the_database_is_away_again()
     await house.refresh_now(id_)
     assert len(failed) == 2
     assert len(house.database.rows.orphans) == 1
+
+
+# --- each answer spilled first --------------------------------------------------------------------------------------
+
+
+async def spilling_first() -> tuple[House, str]:
+    house = await make_house(place=Place(public_url=PUBLIC_URL, spill_first=True))
+    return house, (await house.connect()).credential.id
+
+
+async def test_each_answer_may_go_to_the_shelf_before_the_database():
+    house, id_ = await spilling_first()
+    store, shelf_at_store = house.database.grants.store, []
+
+    async def watched(*arguments):
+        shelf_at_store.append(list(house.spill.shelf))
+        return await store(*arguments)
+
+    house.database.grants.store = watched
+    await house.refresh_now(id_)
+    assert len(shelf_at_store) == 1
+    assert len(shelf_at_store[0]) == 1
+    assert house.spill.shelf == {}, "dropped when it is stored"
+
+
+async def test_fi10_a_process_that_ends_between_its_answer_and_the_database_loses_nothing():
+    house, id_ = await spilling_first()
+    house.database.grants.store = never
+    refresh = asyncio.create_task(house.refresh_now(id_))
+    await until(lambda: house.spill.shelf)
+    after = await house.dies()
+    refresh.cancel()
+    del house.database.grants.store
+    assert await after.cases.keeping.replay() == 1
+    assert await after.stored_refresh_token(id_) == "rt-1-2"
+    assert after.state(id_) is State.CONNECTED
+    assert len(house.server.refreshes()) == 1
+
+
+async def test_a_shelf_that_takes_nothing_does_not_keep_an_answer_from_the_database():
+    house, id_ = await spilling_first()
+    house.spill.full = True
+    await house.refresh_now(id_)
+    assert await house.stored_refresh_token(id_) == "rt-1-2"
+    assert "spill_failed" in house.journal.actions
+
+
+async def never(*_: object) -> bool:
+    await asyncio.Event().wait()
+    return False

@@ -40,6 +40,12 @@ async def renewed(**switches: object) -> tuple[House, str]:
     return house, id_
 
 
+def sent_by(house: House) -> list[str]:
+    """The refresh tokens that the provider got, in order."""
+    names = {fingerprint(Secret(name)): name for name in ("rt-1-1", "rt-1-2", "rt-1-3", "rt-orphan")}
+    return [names[sent] for _, sent in house.wire.refreshed]
+
+
 # --- one for all -----------------------------------------------------------------------------------------------
 
 
@@ -494,23 +500,84 @@ async def test_the_token_before_is_not_tried_when_its_time_is_over():
     assert house.failure_code(id_) == "lost_response"
 
 
-async def test_an_orphan_is_tried_before_a_refusal_is_believed():
+async def with_orphan(version: int) -> tuple[House, str]:
+    """Somebody else's answer, a generation above the first one as stored or beside it, on the orphan shelf."""
     house, id_ = await connected()
     grant = house.grant(id_)
     orphan = await seal_tokens(
-        house.envelope, replace(grant, version=2), builders.token_set(refresh_token=Secret("rt-orphan"))
+        house.envelope, replace(grant, version=version), builders.token_set(refresh_token=Secret("rt-orphan"))
     )
     lease = await house.database.grants.claim(grant, owner="other", lease_s=90, intent_fingerprint="")
-    await house.database.grants.shelve(lease, orphan.sealed, version=2, until=house.clock.now() + timedelta(days=1))
+    until = house.clock.now() + timedelta(days=1)
+    await house.database.grants.shelve(lease, orphan.sealed, version=version, until=until)
     await house.database.grants.settle(lease, grant.standing, None)
+    return house, id_
+
+
+async def test_an_orphan_is_tried_before_a_refusal_is_believed():
+    house, id_ = await with_orphan(version=1)
     house.wire.instead = [INVALID_GRANT, GRANTED]
     await house.next_try(id_)
-    assert [sent for _, sent in house.wire.refreshed] == [
-        fingerprint(Secret("rt-1-1")),
-        fingerprint(Secret("rt-orphan")),
-    ]
+    assert sent_by(house) == ["rt-1-1", "rt-orphan"]
     assert house.state(id_) is State.CONNECTED
     assert await house.stored_refresh_token(id_) == "rt-orphan"
+
+
+async def test_an_orphan_of_a_later_generation_comes_before_the_token_it_replaced():
+    house, id_ = await with_orphan(version=2)
+    house.wire.instead = [GRANTED]
+    await house.next_try(id_)
+    assert sent_by(house) == ["rt-orphan"]
+    assert await house.stored_refresh_token(id_) == "rt-orphan"
+
+
+@pytest.mark.parametrize("between", [BUSY, LOST])
+async def test_what_was_refused_is_not_sent_again_while_others_are_still_to_be_tried(between):
+    house, id_ = await renewed()
+    house.wire.instead = [LOST, INVALID_GRANT, between, GRANTED]
+    await house.next_try(id_)
+    await house.next_try(id_)
+    assert sent_by(house) == ["rt-1-2", "rt-1-2", "rt-1-1"], "once in vain, once for recovery, then the one before"
+    assert house.grant(id_).refused == (fingerprint(Secret("rt-1-2")),)
+    await house.next_try(id_)
+    assert sent_by(house)[3:] == ["rt-1-1"]
+    assert house.state(id_) is State.CONNECTED
+    assert house.grant(id_).refused == ()
+
+
+async def test_when_nothing_is_left_to_try_the_refusal_stands():
+    house, id_ = await renewed()
+    house.wire.instead = [LOST, INVALID_GRANT, BUSY]
+    await house.next_try(id_)
+    await house.next_try(id_)
+    house.clock.advance(25 * 3600)  # the token before is not kept for longer
+    await house.sweep()
+    assert len(house.wire.refreshed) == 3
+    assert (house.state(id_), house.failure_code(id_)) == (State.REAUTHORIZATION_REQUIRED, "lost_response")
+
+
+async def test_a_refusal_is_written_as_soon_as_the_database_is_back():
+    """Else the next owner of the lease would ask the provider for what was answered already."""
+    house, id_ = await connected()
+    house.wire.instead = [INVALID_GRANT]
+    house.database.broken.add("grants.settle")
+    refresh = asyncio.create_task(house.next_try(id_))
+    await until(lambda: len(house.clock.slept) > 3)
+    house.database.broken.clear()
+    await refresh
+    assert house.state(id_) is State.REAUTHORIZATION_REQUIRED
+    assert len(house.wire.refreshed) == 1
+
+
+async def test_a_refusal_that_no_database_takes_is_left_to_the_next_owner_of_the_lease():
+    house, id_ = await connected()
+    house.wire.instead = [INVALID_GRANT]
+    house.database.broken.add("grants.settle")
+    house.expire()
+    began = house.clock.monotonic()
+    await house.sweep()
+    assert 60 < house.clock.monotonic() - began <= 90, "for as long as the lease"
+    assert house.grant(id_).intent_at is not None
 
 
 async def test_a_provider_known_for_false_refusals_must_say_it_twice():

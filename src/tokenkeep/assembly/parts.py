@@ -60,4 +60,5 @@ class Place:
     public_url: str
     return_origins: frozenset[str] = frozenset()
     allow_loopback_return: bool = False
+    spill_first: bool = False  # each answer of a refresh to the spill shelf before the database
     process: str = SERVICE  # what kind of process holds the leases: only a service is known to be the only one

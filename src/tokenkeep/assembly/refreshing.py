@@ -15,9 +15,11 @@ from tokenkeep.services.fallbacks import Fallbacks
 from tokenkeep.services.gate import Gate
 from tokenkeep.services.keeping import Keeping
 from tokenkeep.services.pace import Pace
+from tokenkeep.services.patience import Patience
 from tokenkeep.services.peace import Peace
 from tokenkeep.services.pulse import Pulse
 from tokenkeep.services.refresh import Refresher
+from tokenkeep.services.settling import Settling
 from tokenkeep.services.storage import Storage
 from tokenkeep.services.surplus import Surplus
 from tokenkeep.services.sweep import Sweeper
@@ -39,9 +41,12 @@ def refreshing_over(parts: Parts, place: Place, clients: Clients, pulse: Pulse) 
     """Constructors only: nothing runs yet."""
     adoption = Adoption(store=parts.stores.instance, memento=parts.memento, journal=pulse)
     surplus = _surplus(parts, clients, adoption, pulse)
-    keeping = _keeping(parts, surplus, pulse)
+    patience = Patience(grants=parts.stores.grants, clock=parts.clock, journal=pulse)
+    keeping = _keeping(parts, place, surplus, patience)
     storage = Storage(watches=[*parts.watches, adoption], clock=parts.clock, journal=pulse)
-    refresher = _refresher(parts, place, clients, peace=_peace(parts, pulse), keeping=keeping, storage=storage)
+    peace = _peace(parts, pulse)
+    settling = _settling(parts, peace.brake, patience)
+    refresher = _refresher(parts, place, clients, ways=(peace, keeping, settling), storage=storage)
     pace = Pace(clock=parts.clock, answered=parts.answered)
     sweeper = Sweeper(
         grants=parts.stores.grants,
@@ -89,21 +94,35 @@ def _surplus(parts: Parts, clients: Clients, adoption: Adoption, pulse: Pulse) -
     )
 
 
-def _keeping(parts: Parts, surplus: Surplus, pulse: Pulse) -> Keeping:
+def _settling(parts: Parts, brake: Brake, patience: Patience) -> Settling:
+    return Settling(
+        grants=parts.stores.grants,
+        brake=brake,
+        patience=patience,
+        clock=parts.clock,
+        entropy=parts.entropy,
+        journal=patience.journal,
+    )
+
+
+def _keeping(parts: Parts, place: Place, surplus: Surplus, patience: Patience) -> Keeping:
     return Keeping(
         grants=parts.stores.grants,
         envelope=parts.envelope,
         spill=parts.spill,
         surplus=surplus,
+        patience=patience,
         catalog=parts.catalog,
         clock=parts.clock,
-        journal=pulse,
+        journal=patience.journal,
+        spill_first=place.spill_first,
     )
 
 
 def _refresher(
-    parts: Parts, place: Place, clients: Clients, *, peace: Peace, keeping: Keeping, storage: Storage
+    parts: Parts, place: Place, clients: Clients, *, ways: tuple[Peace, Keeping, Settling], storage: Storage
 ) -> Refresher:
+    peace, keeping, settling = ways
     return Refresher(
         grants=parts.stores.grants,
         reads=parts.stores.reads,
@@ -114,7 +133,7 @@ def _refresher(
         fallbacks=Fallbacks(grants=parts.stores.grants, envelope=parts.envelope, clock=parts.clock),
         peace=peace,
         gate=Gate(),
-        brake=peace.brake,
+        settling=settling,
         storage=storage,
         tasks=parts.tasks,
         clock=parts.clock,

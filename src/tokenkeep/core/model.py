@@ -348,6 +348,7 @@ class Grant:
     lease_until: datetime | None = None
     intent_at: datetime | None = None  # set with the lease, cleared with the outcome: a trace of an unfinished refresh
     intent_fingerprint: str = ""  # of the refresh token that was about to be spent
+    refused: tuple[str, ...] = ()  # fingerprints of refresh tokens that recovery tried in vain and need not try again
     rejections: Rejections | None = None  # None: no node reported one
 
 

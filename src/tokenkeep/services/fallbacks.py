@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from tokenkeep.core import token_document
+from tokenkeep.core import protocol, token_document
 from tokenkeep.core.errors import Quarantined
 from tokenkeep.core.model import Grant, Provider, Rotation, TokenSet
 from tokenkeep.core.secret import Secret
@@ -26,22 +26,27 @@ class Fallbacks:
     clock: Clock
 
     async def candidates(self, lease: Lease, provider: Provider, token_set: TokenSet) -> AsyncIterator[Secret]:
-        """The refresh token; then those that may live although it is refused."""
-        tried: set[Secret] = set()
+        """The refresh token, then those that may live although it is refused; none that was refused before."""
+        tried = set(lease.grant.refused)
         async for candidate in self._all(lease, provider, token_set):
-            if candidate is not None and candidate not in tried:
-                tried.add(candidate)
+            if candidate is not None and (mark := protocol.fingerprint(candidate)) not in tried:
+                tried.add(mark)
                 yield candidate
 
     async def _all(self, lease: Lease, provider: Provider, token_set: TokenSet) -> AsyncIterator[Secret | None]:
+        orphans = [each async for each in self._orphans(lease.grant)]
+        # Whoever got a later generation than the stored one has spent the stored one for it.
+        for version, orphan in orphans:
+            if version > lease.grant.version:
+                yield orphan.refresh_token
         yield token_set.refresh_token
-        async for orphan in self._orphans(lease.grant):
+        for _, orphan in orphans:
             yield orphan.refresh_token
         if lease.previous_intent_at is not None and provider.rotation is not Rotation.FAMILY:
             yield await self._previous(lease.grant)
 
-    async def _orphans(self, grant: Grant) -> AsyncIterator[TokenSet]:
-        """Token sets on the orphan shelf, newest first. Those older than what is stored are known to be spent."""
+    async def _orphans(self, grant: Grant) -> AsyncIterator[tuple[int, TokenSet]]:
+        """(version, token set) on the orphan shelf, newest first. Those older than what is stored are known to be spent."""
         for version, sealed in await self.grants.orphans(grant.workspace_id, grant.credential_id, grant.grant_id):
             if version < grant.version:
                 continue
@@ -49,7 +54,7 @@ class Fallbacks:
                 plain = await self.envelope.open(sealed, token_place(replace(grant, version=version)))
             except Quarantined:
                 continue
-            yield token_document.load(plain)
+            yield version, token_document.load(plain)
 
     async def _previous(self, grant: Grant) -> Secret | None:
         """The refresh token that was spent last, while it is kept (reliability 4.5)."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TypeVar
 
 from tokenkeep.core import horizon, lifecycle, policy, protocol
 from tokenkeep.core.errors import NotFound, Quarantined
 from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import Event, Grant, Rotation, State, TokenSet
 from tokenkeep.services import spilling
+from tokenkeep.services.patience import Patience
 from tokenkeep.services.ports import (
     Catalog,
     Clock,
@@ -32,12 +31,8 @@ from tokenkeep.services.sealing import open_tokens, previous_place, seal_tokens,
 from tokenkeep.services.spilling import Label
 from tokenkeep.services.surplus import Surplus, leftover
 
-T = TypeVar("T")
-
 STORE_S = 2.0
 """A database that has not answered by then is taken for one that does not take it."""
-RETRY_FIRST_S, RETRY_CAP_S = 0.2, 10.0
-EXTEND_EVERY_S = 30.0
 ADOPT_EVERY_S = 2.0
 
 
@@ -49,9 +44,11 @@ class Keeping:
     envelope: Envelope
     spill: Spill
     surplus: Surplus
+    patience: Patience
     catalog: Catalog
     clock: Clock
     journal: Journal
+    spill_first: bool = False  # not only what the database does not take
     _unsealed: int = 0  # answers that are not sealed yet
     _held: dict[str, tuple[Lease, Grant]] = field(default_factory=dict)  # sealed, and not known to be in the database
 
@@ -69,7 +66,7 @@ class Keeping:
         token_set = protocol.merge(old, granted.token_set)
         self._unsealed += 1
         try:
-            grant = await self._patiently(
+            grant = await self.patience.until_done(
                 lease, lambda: self._next_generation(lease.grant, registration, old, token_set=token_set)
             )
         finally:
@@ -80,7 +77,7 @@ class Keeping:
             stored, spilled = await self._store(name, lease, grant, event=event)
             if not stored:
                 spilled = spilled or await self._spill(name, lease, grant)  # a start after our end goes on from there
-                await self._patiently(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
+                await self.patience.until_done(lease, lambda: self._lost_fence(lease, registration, grant, token_set))
                 stored = await self._adopted_when_free(grant, event)
         finally:
             del self._held[name]
@@ -116,16 +113,17 @@ class Keeping:
         return replace(grant, prev_sealed=sealed, prev_until=until)
 
     async def _store(self, name: str, lease: Lease, grant: Grant, *, event: Event) -> tuple[bool, bool]:
-        """Whether it is in the database now, and whether it is on the spill shelf, because it had to be put there."""
+        """Whether it is in the database now, and whether it is on the spill shelf."""
+        spilled = self.spill_first and await self._spill(name, lease, grant)
         try:
             async with asyncio.timeout(STORE_S):
-                return await self.grants.store(lease, grant, event), False
+                return await self.grants.store(lease, grant, event), spilled
         except Exception as fault:  # noqa: BLE001 - any failure to store endangers the grant
             # The answer is in our hands and nowhere else: put it on disk first, then be patient.
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
-            _ = await self._spill(name, lease, grant)
+            _ = spilled or await self._spill(name, lease, grant)
             # Also where that failed: `spill_held` may have put it there meanwhile.
-            return await self._patiently(lease, lambda: self._store_again(lease, grant, event)), True
+            return await self.patience.until_done(lease, lambda: self._store_again(lease, grant, event)), True
 
     async def _spill(self, name: str, lease: Lease, grant: Grant) -> bool:
         document = {"fence": lease.grant.fence, "base": lease.grant.version, "grant": spilling.plain(grant)}
@@ -136,20 +134,6 @@ class Keeping:
             self.journal.record("spill_failed", credential=grant.credential_id, error=type(fault).__name__)
             return False
         return True
-
-    async def _patiently(self, lease: Lease, work: Callable[[], Awaitable[T]]) -> T:
-        """Do it until it works, since what we hold is nowhere else; keep the lease meanwhile, where that is possible."""
-        wait, extended = RETRY_FIRST_S, self.clock.monotonic()
-        while True:
-            try:
-                if self.clock.monotonic() - extended > EXTEND_EVERY_S:
-                    extended = self.clock.monotonic()
-                    await self.grants.extend(lease, lease_s=policy.LEASE_S)
-                return await work()
-            except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
-                self.journal.record("store_failed", credential=lease.grant.credential_id, error=type(fault).__name__)
-            await self.clock.sleep(wait)
-            wait = min(wait * 2, RETRY_CAP_S)
 
     async def _store_again(self, lease: Lease, grant: Grant, event: Event) -> bool:
         """A commit that reported an error may have happened: the row then holds exactly our octets."""
@@ -244,6 +228,8 @@ class Keeping:
         """
         stored = 0
         for name, octets in (await self.spill.all()).items():
+            if name in self._held:
+                continue  # being stored
             try:
                 done = await self._replay_one(octets)
             except Exception as fault:  # noqa: BLE001 - one odd file must neither stop the start nor the others

@@ -49,6 +49,7 @@ class Settings:
     trusted_proxies: tuple[str, ...]
     refresh_tick_s: float
     least_free_mb: int
+    spill: str
     smtp_url: Secret | None  # whole, with the password; None: no mail
     mail_from: str
     mail_to: tuple[str, ...]
@@ -111,6 +112,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         trusted_proxies=reader.get("TRUSTED_PROXIES", values.list_of(values.network), ()),
         refresh_tick_s=reader.get("REFRESH_TICK_S", values.tick, 5.0),
         least_free_mb=reader.get("LEAST_FREE_MB", values.megabytes, 64),
+        spill=reader.get("SPILL", values.one_of("fault", "always"), "fault"),
         smtp_url=reader.smtp_url(),
         mail_from=reader.get("MAIL_FROM", values.mail_address, ""),
         mail_to=reader.get("MAIL_TO", values.list_of(values.mail_address), ()),

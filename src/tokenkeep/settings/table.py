@@ -95,6 +95,12 @@ SETTINGS: tuple[Setting, ...] = tuple(
             "How much room the disk needs for refreshes to start, from 16 to 1000000.",
         ),
         (
+            "SPILL",
+            "fault or always",
+            "fault",
+            "When the answer of a refresh goes to the spill shelf: where the database does not take it, or before it always.",
+        ),
+        (
             "SMTP_URL",
             "SMTP URL",
             "",

@@ -68,6 +68,7 @@ def grant_of(row: Mapping[Any, Any], *, prefix: str = "") -> Grant:
         lease_until=row[prefix + "lease_until"],
         intent_at=row[prefix + "intent_at"],
         intent_fingerprint=row[prefix + "intent_fingerprint"],
+        refused=tuple(row[prefix + "refused"] or ()),
         rejections=_rejections_of(row, prefix=prefix),
     )
 

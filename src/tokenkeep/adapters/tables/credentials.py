@@ -94,6 +94,7 @@ grants = Table(
     time("prior_intent_at", nullable=True),
     text_column("prior_intent_fingerprint", server_default=text("''")),
     time("prior_next_refresh_at", nullable=True),
+    json_column("refused", nullable=True),  # NULL: none
     revision(),
     of_credential(),
     CheckConstraint("version > 0", name="version"),

@@ -108,10 +108,19 @@ class GrantStore(Protocol):
 
         `grant` is complete: version already raised, sealed for it. False: nothing was written."""
 
-    async def settle(self, lease: Lease, standing: Standing, event: Event | None, *, keep_intent: bool = False) -> bool:
+    async def settle(
+        self,
+        lease: Lease,
+        standing: Standing,
+        event: Event | None,
+        *,
+        keep_intent: bool = False,
+        refused: Sequence[str] = (),
+    ) -> bool:
         """End a refresh that changed no token: write the standing, release the lease. Same condition as `store`.
 
-        `keep_intent`: the outcome is uncertain, so the trace stays for recovery."""
+        `keep_intent`: the outcome is uncertain, so the trace stays for recovery. `refused`: fingerprints of the refresh
+        tokens that recovery need not try any more."""
 
     async def shelve(self, lease: Lease, sealed: bytes, *, version: int, until: datetime) -> None:
         """Orphan shelf: a sealed token set that lost its fence. Kept until `until`."""
