@@ -27,7 +27,7 @@ from tokenkeep.adapters.keys import LocalRootKeys, RootKeys
 from tokenkeep.adapters.mail import SmtpMail
 from tokenkeep.adapters.memento import MementoFile
 from tokenkeep.adapters.metrics import Metrics
-from tokenkeep.adapters.outbound import Outbound
+from tokenkeep.adapters.outbound import Outbound, trusted_roots
 from tokenkeep.adapters.passwords import Argon2Passwords
 from tokenkeep.adapters.poster import LIMITS, WebhookPoster
 from tokenkeep.adapters.provider_reader import Problem
@@ -119,7 +119,8 @@ def _assemble(
 ) -> House:
     clock, entropy = SystemClock(), SystemEntropy()
     metrics = Metrics(clock, version=__version__)
-    outbound = Outbound(clock, allow=[*settings.outbound_allow, *_own_host(settings)])
+    roots = trusted_roots(settings.ca_file)
+    outbound = Outbound(clock, allow=[*settings.outbound_allow, *_own_host(settings)], ssl_context=roots)
     tasks = ServiceTasks()
     ticker = Ticker(tasks, clock)
     catalog = _catalog(settings)
@@ -139,7 +140,7 @@ def _assemble(
         clock=clock,
         entropy=entropy,
         answered=metrics.answered,
-        poster=WebhookPoster(Outbound(clock, allow=settings.outbound_allow, limits=LIMITS)),
+        poster=WebhookPoster(Outbound(clock, allow=settings.outbound_allow, limits=LIMITS, ssl_context=roots)),
         mail=_mail(settings, clock),
     )
     return House(

@@ -20,7 +20,14 @@ from cryptography.x509.oid import NameOID
 from tests.adapters import httpcore2_mocker  # noqa: F401 - registers itself
 from tests.kit.clock import FakeClock
 from tokenkeep.adapters.egress import Egress
-from tokenkeep.adapters.outbound import AddressRefused, Limits, Outbound, VettedTransport, VettingBackend
+from tokenkeep.adapters.outbound import (
+    AddressRefused,
+    Limits,
+    Outbound,
+    VettedTransport,
+    VettingBackend,
+    trusted_roots,
+)
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 LOOPBACK = ("127.0.0.1",)
@@ -325,6 +332,20 @@ async def test_the_name_stays_in_tls_and_host_although_the_address_is_dialled(tm
     peer, told = await over_tls("provider.test", tmp_path)
     assert told.status == 200
     assert f"host: provider.test:{peer.port}".encode() in peer.received[0].lower()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_certificate_of_ones_own_is_trusted_where_it_is_named(trusted, tmp_path):
+    server, _ = certificate("provider.test", tmp_path)
+
+    async def resolve(host, port):
+        return ["127.0.0.1"]
+
+    context = trusted_roots(tmp_path / "cert.pem") if trusted else trusted_roots()
+    transport = VettedTransport(Egress(LOOPBACK), ssl_context=context, keep_alive=False, resolve=resolve)
+    async with listening(Peer(), tls=server) as peer, outbound(transport=transport) as out:
+        told = await out.send("POST", f"https://provider.test:{peer.port}/token", headers={}, content=b"x")
+    assert (told.status == 200, told.fault) == (trusted, "" if trusted else "not_sent")
 
 
 async def test_a_certificate_for_another_name_is_not_sent(tmp_path):

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from ipaddress import ip_address
 from typing import Any
 
@@ -143,6 +144,14 @@ class _Passage(httpx2.AsyncByteStream):
         yield self._content
 
 
+def trusted_roots(further: Path | None = None) -> ssl.SSLContext:
+    """Whom to believe that it is the host that was called: the public roots, and those in the PEM file `further`."""
+    context = httpx2.create_ssl_context(trust_env=False)
+    if further is not None:
+        context.load_verify_locations(cafile=further)
+    return context
+
+
 class Outbound:
     """Sends requests. `transport` replaces network and guard by a fake provider in tests and for the demo."""
 
@@ -155,7 +164,7 @@ class Outbound:
         transport: httpx2.AsyncBaseTransport | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """`allow`: hosts and CIDR networks let through although private. `ssl_context`: else the system's roots."""
+        """`allow`: hosts and CIDR networks let through although private. `ssl_context`: else the public roots."""
         self._clock = clock
         self._egress = Egress(allow)
         self._limits = limits
@@ -163,7 +172,7 @@ class Outbound:
         self._timeout = {"connect": limits.connect_s} | dict.fromkeys(("read", "write", "pool"), limits.total_s)
         self._guarded = transport is None
         # One context for both pools: building one takes 33 ms.
-        context = ssl_context or (httpx2.create_ssl_context(trust_env=False) if self._guarded else None)
+        context = ssl_context or (trusted_roots() if self._guarded else None)
         self._kept = transport or VettedTransport(self._egress, ssl_context=_given(context), keep_alive=True)
         self._fresh = transport or VettedTransport(self._egress, ssl_context=_given(context), keep_alive=False)
 

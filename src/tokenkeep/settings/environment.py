@@ -45,6 +45,7 @@ class Settings:
     providers_dir: Path | None
     demo: bool
     outbound_allow: tuple[str, ...]
+    ca_file: Path | None
     return_origins: tuple[str, ...]
     trusted_proxies: tuple[str, ...]
     refresh_tick_s: float
@@ -108,6 +109,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         providers_dir=reader.get("PROVIDERS_DIR", values.existing_directory, None),
         demo=reader.demo(host, given_url),
         outbound_allow=reader.get("OUTBOUND_ALLOW", values.list_of(values.host_or_network), ()),
+        ca_file=reader.get("CA_FILE", values.certificates, None),
         return_origins=reader.get("RETURN_ORIGINS", values.list_of(values.public_origin), ()),
         trusted_proxies=reader.get("TRUSTED_PROXIES", values.list_of(values.network), ()),
         refresh_tick_s=reader.get("REFRESH_TICK_S", values.tick, 5.0),

@@ -70,6 +70,7 @@ SETTINGS: tuple[Setting, ...] = tuple(
             "",
             "Private hosts and networks that outgoing calls may reach; loopback ones among them by plain http.",
         ),
+        ("CA_FILE", "file", "", "Certificates to trust beside the public ones, for servers of your own; a PEM file."),
         (
             "RETURN_ORIGINS",
             "list of origins",

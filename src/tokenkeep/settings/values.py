@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -88,6 +89,16 @@ def existing_directory(text: str) -> Path:
     found = file_path(text)
     if not found.is_dir():
         raise ValueError("must be a directory that exists")
+    return found
+
+
+def certificates(text: str) -> Path:
+    """A PEM file of certificates to trust."""
+    found = file_path(text)
+    try:
+        ssl.create_default_context(cafile=found)
+    except OSError:
+        raise ValueError("must be a file of PEM certificates that can be read") from None
     return found
 
 
