@@ -15,8 +15,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import httpcore2
