@@ -284,6 +284,19 @@ async def test_an_unusable_key_is_the_administrators_to_mend(endpoint, wire, sec
     assert (verdict.kind, verdict.code) == (FailureKind.CLIENT, "client_misconfigured")
 
 
+@pytest.mark.parametrize(
+    "flattened", [" ", "\\n", ""], ids=["a field of one line", "an environment file", "nothing left"]
+)
+def test_a_key_that_lost_its_line_breaks_is_still_a_key(endpoint, flattened):
+    pem = KEYS["ES256"].as_pem(private=True).decode().strip().replace("\n", flattened)
+    assert endpoint.signs_with(Secret(pem))
+
+
+@pytest.mark.parametrize("secret", ["not a key", "{broken", KEYS["RS256"].as_pem(private=False).decode()])
+def test_what_cannot_sign_is_told_apart(endpoint, secret):
+    assert not endpoint.signs_with(Secret(secret))
+
+
 async def test_an_address_with_an_unfilled_hole_is_the_administrators_to_mend(endpoint, wire):
     answer = await refresh(endpoint, registration(builders.provider(token_endpoint="https://{sub}.acme.example/t")))
     assert (answer.fault, wire.requests) == ("misconfigured", [])

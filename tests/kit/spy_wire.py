@@ -34,6 +34,9 @@ class SpyWire:
     ) -> str:
         return self.inner.authorization_url(registration, state=state, verifier=verifier, scopes=scopes, extra=extra)
 
+    def signs_with(self, secret: Secret) -> bool:
+        return self.inner.signs_with(secret)
+
     async def exchange(self, registration: Registration, *, code: str, verifier: str, endpoint: str) -> Answer:
         if self.instead:
             return self.instead.pop(0)

@@ -146,3 +146,11 @@ async def test_the_demo_registers_itself_once():
     assert set(registry.known) == {
         (registration.client.client_id, registration.secret, registration.redirect_uri),
     }
+
+
+@pytest.mark.parametrize("given", [None, Secret("a word"), Secret("-----BEGIN PUBLIC KEY-----")])
+async def test_a_client_that_signs_needs_a_private_key(given):
+    house = await make_house(provider={"client_auth": ClientAuth.PRIVATE_KEY_JWT}, registered=False)
+    with pytest.raises(InvalidInput) as caught:
+        await house.cases.clients.put(house.person, "acme", client_id="a", client_secret=given)
+    assert "private key" in caught.value.fields["client_secret"]

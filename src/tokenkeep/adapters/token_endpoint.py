@@ -23,9 +23,9 @@ from authlib.oauth2.rfc7009 import prepare_revoke_token_request
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
 from tokenkeep.adapters.outbound import Outbound
+from tokenkeep.adapters.private_keys import algorithm_of, is_private_key, private_key
 from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.injection import expand
 from tokenkeep.core.model import Answer, Call, ClientAuth, Provider
@@ -39,9 +39,7 @@ _JSON_TYPE = "application/json"
 _ASSERTION_LIFE_S = 60
 _AT_ONCE_S = 2.0
 """A connection that failed this fast may be tried once more: with the longest call it still ends within the lease."""
-_CURVE_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K"}
 
-_Key = RSAKey | ECKey | OKPKey
 _Method = Callable[[Any, str, str, dict[str, str], str], tuple[str, dict[str, str], str]]
 
 
@@ -75,6 +73,10 @@ class TokenEndpointAdapter:
         client_id, response_type = parameters.pop("client_id"), parameters.pop("response_type")
         endpoint = self._address(registration, provider.authorization_endpoint)
         return str(prepare_grant_uri(endpoint, client_id, response_type, **parameters))
+
+    def signs_with(self, secret: Secret) -> bool:
+        """Whether it is a private key."""
+        return is_private_key(secret.reveal())
 
     async def exchange(self, registration: Registration, *, code: str, verifier: str, endpoint: str) -> Answer:
         """RFC 6749 section 4.1.3, at `endpoint`: the one frozen in the authorization request."""
@@ -186,10 +188,10 @@ class TokenEndpointAdapter:
 
     def _signed(self, secret: str, *, client_id: str, audience: str) -> _Method:
         """RFC 7523 section 2.2 with a key of any kind. Made anew for each request, or the `jti` would repeat."""
-        key, header = _private_key(secret)
+        key, header = private_key(secret)
         issued_at = int(self._clock.now().timestamp())
         claims = {"iat": issued_at, "exp": issued_at + _ASSERTION_LIFE_S}
-        signer = PrivateKeyJWT(audience, claims=claims, headers=header, alg=_algorithm(key))
+        signer = PrivateKeyJWT(audience, claims=claims, headers=header, alg=algorithm_of(key))
 
         def method(_: Any, verb: str, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:
             keyed = Authentication(client_id, key, signer)
@@ -233,40 +235,3 @@ def _basic_unencoded(
 
 def _authorization(user: str, password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-
-
-def _private_key(secret: str) -> tuple[_Key, dict[str, str]]:
-    """The key and the header that names it, from a PEM block or a JWK.
-
-    Raises:
-        JoseError, ValueError: it is neither. A public one fails when it is asked to sign.
-    """
-    text = secret.strip()
-    key = _from_jwk(json.loads(text)) if text.startswith("{") else _from_pem(text)
-    return key, {"kid": key.kid} if key.kid else {}
-
-
-def _from_jwk(jwk: Any) -> _Key:
-    key = import_key(jwk)
-    if not isinstance(key, RSAKey | ECKey | OKPKey):
-        raise ValueError("not an asymmetric key")  # noqa: TRY004 - a matter of the value, whatever its class
-    return key
-
-
-def _from_pem(pem: str) -> _Key:
-    for kind in (RSAKey, ECKey, OKPKey):
-        try:
-            return kind.import_key(pem)
-        except JoseError:
-            continue
-    raise ValueError("not a key")
-
-
-def _algorithm(key: _Key) -> str:
-    """What the key can sign with; a JWK may say so itself."""
-    named = key.get("alg")
-    if isinstance(named, str):
-        return named
-    if isinstance(key, RSAKey):
-        return "RS256"
-    return _CURVE_ALGORITHMS[key.curve_name] if isinstance(key, ECKey) else "EdDSA"

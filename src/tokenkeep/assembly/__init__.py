@@ -137,6 +137,7 @@ def _clients(parts: Parts, place: Place, pulse: Pulse) -> Clients:
         grants=parts.stores.grants,
         catalog=parts.catalog,
         envelope=parts.envelope,
+        wire=parts.wire,
         clock=parts.clock,
         entropy=parts.entropy,
         journal=pulse,

@@ -28,6 +28,7 @@ from tokenkeep.services.ports import (
     Journal,
     Reads,
     Registration,
+    TokenEndpoint,
 )
 from tokenkeep.services.sealing import client_place, open_client_secret
 
@@ -59,6 +60,7 @@ class Clients:
     grants: GrantStore
     catalog: Catalog
     envelope: Envelope
+    wire: TokenEndpoint
     clock: Clock
     entropy: Entropy
     journal: Journal
@@ -93,8 +95,7 @@ class Clients:
             updated_at=self.clock.now(),
         )
         secret = client_secret or (await open_client_secret(self.envelope, stored) if stored else None)
-        if secret is None and provider.client_auth is not ClientAuth.NONE:
-            raise InvalidInput(fields={"client_secret": f"{provider.name} needs a client secret."})
+        self._check_secret(provider, secret)
         if secret is not None:
             sealed = await self.envelope.seal(secret.reveal().encode(), client_place(client))
             client = replace(client, secret_sealed=sealed)
@@ -106,6 +107,15 @@ class Clients:
         if paused:
             self.journal.record("client_resumed", provider=provider_id, client=client.id, hastened=hastened)
         return self._view(client, provider)
+
+    def _check_secret(self, provider: Provider, secret: Secret | None) -> None:
+        signs = provider.client_auth is ClientAuth.PRIVATE_KEY_JWT
+        if secret is None and provider.client_auth is not ClientAuth.NONE:
+            what = "the client's private key" if signs else "a client secret"
+            raise InvalidInput(fields={"client_secret": f"{provider.name} needs {what}."})
+        if secret is not None and signs and not self.wire.signs_with(secret):
+            unreadable = "This is not a private key. Paste a PEM block without a passphrase, or a private JWK."
+            raise InvalidInput(fields={"client_secret": unreadable})
 
     def _resumed(self, client: Client, caller: Caller) -> Event:
         """Whoever was told that an incident began is told that it is over. A wrong secret again is a new one."""

@@ -31,6 +31,9 @@ class TokenEndpoint(Protocol):
     ) -> str:
         """RFC 6749 section 4.1.1 with PKCE S256 (RFC 7636) unless the provider's file switches it off."""
 
+    def signs_with(self, secret: Secret) -> bool:
+        """Whether it is a private key that a client can sign assertions with (RFC 7523)."""
+
     async def exchange(self, registration: Registration, *, code: str, verifier: str, endpoint: str) -> Answer:
         """RFC 6749 section 4.1.3, at `endpoint`: the one frozen in the authorization request."""
 
