@@ -21,7 +21,7 @@ SEEDS ?= 1000
 export PLAYWRIGHT_BROWSERS_PATH ?= $(CURDIR)/.venv/browsers
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help serve test check format bench kill-campaign power-cut-campaign replica-campaign reliability-report crash-points simulate planted lock wheel secrets clean chromium compose compiler
+.PHONY: help serve test check format bench kill-campaign power-cut-campaign replica-campaign reliability-report crash-points simulate planted lock wheel services secrets clean chromium compose compiler
 
 help: ## say what there is to make
 	@echo 'make TARGET, where TARGET is one of'
@@ -66,6 +66,9 @@ power-cut-campaign: .venv/.dev compiler ## the same, and unsynced writes are los
 
 replica-campaign: .venv/.dev ## three replicas killed, stopped, cut off, with wrong clocks; MINUTES=30
 	@$(CAMPAIGN) replicas --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+services: .venv/.dev ## write docs/services anew from the provider files
+	@PYTHONPATH=src $(BIN)/python -m tokenkeep providers docs docs/services
 
 reliability-report: .venv/.dev compiler ## all of these, and docs/reliability-report.md; CYCLES=, COLD=, CUTS=, MINUTES=
 	@$(CAMPAIGN) report --cycles $(CYCLES) --cold $(COLD) --cuts $(CUTS) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

@@ -170,6 +170,15 @@ def providers_check(directory: Path | None) -> None:
     click.echo(f"{checked} provider files are in order.")
 
 
+@providers.command("docs")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def providers_docs(directory: Path) -> None:
+    """Write a page of documentation for each shipped service into DIRECTORY."""
+    from tokenkeep.commands import write_provider_pages
+
+    click.echo(f"{write_provider_pages(directory)} pages are written.")
+
+
 def _run(work: Callable[[Settings], Awaitable[T]]) -> T:
     """Read the settings, do the work, and turn failures into words and exit codes."""
     import uvloop

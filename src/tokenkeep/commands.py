@@ -12,9 +12,12 @@ from pathlib import Path
 from tokenkeep import __version__
 from tokenkeep.adapters import migrate
 from tokenkeep.adapters.catalog import problems
+from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.adapters.journal import LogJournal
 from tokenkeep.adapters.metrics import Metrics
 from tokenkeep.adapters.passwords import Argon2Passwords
+from tokenkeep.adapters.provider_pages import index, page
+from tokenkeep.adapters.provider_reader import read
 from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.assembly import COMMAND
@@ -185,6 +188,19 @@ def provider_problems(directory: Path | None, settings: Callable[[], Settings]) 
     directories = [directory] if directory else provider_directories(settings().providers_dir)
     checked = sum(1 for each in directories for _ in each.glob("*.toml"))
     return [str(problem) for problem in problems(directories)], checked
+
+
+def write_provider_pages(directory: Path) -> int:
+    """One for each shipped service, and an index; pages of services that are gone are removed. Answers how many."""
+    files = [file for path in sorted(data_directory("providers").glob("*.toml")) if (file := read(path)[0]) is not None]
+    pages = {f"{file.id}.md": page(file) for file in files} | {"README.md": index(files)}
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return len(files)
 
 
 async def _operator(database: Database, workspace: str) -> Caller:

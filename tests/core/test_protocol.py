@@ -141,5 +141,5 @@ def test_merge_restarts_the_end_of_a_kept_refresh_token_when_the_answer_tells_on
 
 
 def test_quirks_are_closed_and_explained() -> None:
-    assert len(QUIRKS) == 20
+    assert len(QUIRKS) == 21
     assert all(sentence.endswith(".") for sentence in QUIRKS.values())

@@ -49,7 +49,7 @@ def check(file: ProviderFile) -> Iterator[Finding]:
 
 def _endpoints(file: ProviderFile) -> Iterator[tuple[Path, str]]:
     if file.oauth is not None:
-        for name in ("authorization_endpoint", "token_endpoint", "revocation_endpoint", "issuer"):
+        for name in ("authorization_endpoint", "token_endpoint", "refresh_endpoint", "revocation_endpoint", "issuer"):
             if template := getattr(file.oauth, name):
                 yield ("oauth", name), template
     if file.account is not None:

@@ -44,6 +44,7 @@ Quirk = Literal[
     "refresh_error_403",
     "returned_scope_comma_separated",
     "scope_list_in_response",
+    "scopes_of_client",
     "scope_on_refresh",
     "secret_in_basic_unencoded",
     "send_accept_json",
@@ -92,6 +93,7 @@ class OAuth(_Table, frozen=True):
 
     authorization_endpoint: Address
     token_endpoint: Address
+    refresh_endpoint: Address | None = None
     revocation_endpoint: Address | None = None
     revocation_style: Literal["rfc7009", "github", "bearer"] = "rfc7009"
     revoke_on_reconnect: bool = False
@@ -105,6 +107,7 @@ class OAuth(_Table, frozen=True):
     token_params: dict[str, str] = {}
     refresh_params: dict[str, str] = {}
     token_headers: dict[str, str] = {}
+    callback_keep: tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]+$")], ...] = ()
     quirks: tuple[Quirk, ...] = ()
     terminal_errors: tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]+$")], ...] = ()
     account_from_token: AccountPaths = AccountPaths()

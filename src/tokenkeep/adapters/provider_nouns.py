@@ -61,6 +61,7 @@ def _authorization_server(oauth: OAuth) -> dict[str, Any]:
     return {
         "authorization_endpoint": oauth.authorization_endpoint,
         "token_endpoint": oauth.token_endpoint,
+        "refresh_endpoint": oauth.refresh_endpoint or "",
         "revocation_endpoint": oauth.revocation_endpoint or "",
         "revocation_style": oauth.revocation_style,
         "revoke_on_reconnect": oauth.revoke_on_reconnect,
@@ -73,6 +74,7 @@ def _authorization_server(oauth: OAuth) -> dict[str, Any]:
         "token_params": oauth.token_params,
         "refresh_params": oauth.refresh_params,
         "token_headers": oauth.token_headers,
+        "callback_keep": oauth.callback_keep,
         "quirks": frozenset(oauth.quirks),
         "terminal_errors": frozenset(oauth.terminal_errors),
         "account_from_token": {

@@ -139,9 +139,10 @@ def _type(file: ProviderFile, path: Path, table: TypeTable) -> Iterator[Finding]
 
 
 def _scopes(file: ProviderFile, path: Path, table: TypeTable) -> Iterator[Finding]:
-    scopeless = file.oauth is not None and "no_scopes" in file.oauth.quirks
-    if table.oauth and not table.scopes and not scopeless:
-        hint = "List `scopes`, or give the provider the quirk `no_scopes`."
+    quirks = file.oauth.quirks if file.oauth is not None else ()
+    scopeless = "no_scopes" in quirks
+    if table.oauth and not table.scopes and not scopeless and "scopes_of_client" not in quirks:
+        hint = "List `scopes`, or give the provider the quirk `no_scopes` or `scopes_of_client`."
         yield Finding((*path, "name"), f"`{table.name}` asks for no scopes.", hint)
     if table.scopes and (scopeless or not table.oauth):
         hint = "Remove them, or the quirk `no_scopes`." if table.oauth else "Remove them, or add `oauth = true`."

@@ -93,7 +93,8 @@ class TokenEndpointAdapter:
             scopes=scopes,
             redirect_uri=registration.redirect_uri,
         )
-        return await self._ask(registration, registration.provider.token_endpoint, form)
+        provider = registration.provider
+        return await self._ask(registration, provider.refresh_endpoint or provider.token_endpoint, form)
 
     async def revoke(self, registration: Registration, *, token: Secret, hint: str) -> Answer:
         """RFC 7009, or the provider's own way. Fault `unsupported` where there is none."""

@@ -130,6 +130,7 @@ class Provider:
     setup: str = ""  # our words for the administrator: where to register a client, what to paste
     authorization_endpoint: str = ""  # empty: the provider has static types only
     token_endpoint: str = ""
+    refresh_endpoint: str = ""  # empty: the token endpoint
     revocation_endpoint: str = ""
     revocation_style: str = "rfc7009"  # or `github` (DELETE with basic auth), `bearer` (POST with the token itself)
     revoke_on_reconnect: bool = False  # True: revoking an old token leaves a newer consent of the same user alive
@@ -143,6 +144,7 @@ class Provider:
     refresh_params: Mapping[str, str] = field(default_factory=dict)
     token_headers: Mapping[str, str] = field(default_factory=dict)
     response: ResponseMap = field(default_factory=ResponseMap)
+    callback_keep: tuple[str, ...] = ()  # parameters of the callback that nodes need beside the token
     quirks: frozenset[str] = frozenset()  # a closed list: `protocol.QUIRKS`
     terminal_errors: frozenset[str] = frozenset()  # beyond `invalid_grant`
     rotation: Rotation = Rotation.UNKNOWN

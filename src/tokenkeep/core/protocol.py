@@ -35,6 +35,7 @@ QUIRKS: Mapping[str, str] = MappingProxyType(
         "never_refresh_blindly": "A refresh before the end is refused or does harm: only to keep a grant alive (Stripe).",
         "secret_in_basic_unencoded": "Client id and secret go into Basic without the form-encoding of RFC 6749 2.3.1.",
         "no_scopes": "There are no scopes; the parameter must be left out (Notion).",
+        "scopes_of_client": "Which scopes there are is for the administrator to name; without any, the provider's own.",
         "reauth_invalidates_older_grant": "A second consent by the same user or shop ends the first (Notion, Shopify).",
     }
 )

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
 from tokenkeep.core.errors import BrowserMismatch, ConsentDenied, IssuerMismatch, ProviderRefused
+from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import AuthorizationRequest, Provider, UserSession
 
+_LONGEST_KEPT: Final = 1000
 _DENIALS: Final = frozenset({"access_denied", "user_cancelled_login", "user_cancelled_authorize", "consent_required"})
 
 
@@ -58,3 +61,10 @@ _ERRORS: Final[Mapping[str, str]] = {
     "temporarily_unavailable": "The provider is busy; try again in a few minutes.",
     "redirect_uri_mismatch": "An administrator pastes the redirect address shown under Settings at the provider.",
 }
+
+
+def kept(granted: Granted, query: Mapping[str, str], provider: Provider) -> Granted:
+    """With what the provider told the browser and nodes need, as its file says (QuickBooks: which company)."""
+    told = {name: query[name] for name in provider.callback_keep if 0 < len(query.get(name, "")) <= _LONGEST_KEPT}
+    extra = {**granted.token_set.extra, **told}
+    return replace(granted, token_set=replace(granted.token_set, extra=extra)) if told else granted

@@ -123,6 +123,7 @@ class Connect:
             registration = await self.clients.registration(request.workspace_id, request.client)
             callback.check_consent(query.get("error", ""), registration.provider)
             granted = await self._exchange(request, registration, code=query.get("code", ""))
+            granted = callback.kept(granted, query, registration.provider)
             return await self._finish(session, request, registration, granted, cookie=cookie)
         except TokenkeepError as fault:
             failed = await self._note_failure(session, fault)

@@ -100,9 +100,11 @@ class Peace:
 
 def token_host(registration: Registration) -> str:
     """The host that token calls of this registration go to. Empty: its address has a hole, and no call can be made."""
-    defaults = {variable.name: variable.default for variable in registration.provider.variables}
+    provider = registration.provider
+    defaults = {variable.name: variable.default for variable in provider.variables}
+    endpoint = provider.refresh_endpoint or provider.token_endpoint
     try:
-        address = expand(registration.provider.token_endpoint, {**defaults, **registration.client.variables})
+        address = expand(endpoint, {**defaults, **registration.client.variables})
     except InvalidInput:
         return ""
     return urlsplit(address).hostname or ""

@@ -51,11 +51,13 @@ async def settings_page(request: Request, *, errors: dict[str, str], entered: di
     services = services_of(request)
     admin = may_admin(caller)
     clients = await services.clients.list(caller)
+    registered = {view.provider.id for view in clients}
+    oauth = [one for one in services.catalog.providers() if one.authorization_endpoint]
     context = {
         "person": person,
         "admin": admin,
-        "clients": {view.provider.id: view for view in clients},
-        "providers": [one for one in services.catalog.providers() if one.authorization_endpoint],
+        "clients": sorted(clients, key=lambda view: view.provider.name.casefold()),
+        "others": sorted((one for one in oauth if one.id not in registered), key=lambda one: one.name.casefold()),
         "keys": await services.service_keys.list(caller) if admin else [],
         "sessions": await services.accounts.sessions(person),
         "credentials": await services.credentials.list(caller, CredentialFilter(limit=CHOICES)) if admin else None,

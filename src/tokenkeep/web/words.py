@@ -206,7 +206,7 @@ def rfc3339(moment: datetime) -> str:
 def plain_code(code: object) -> str:
     """A code as words: `refresh_failed` -> `Refresh failed`."""
     said = str(code).replace("_", " ").replace("-", " ")
-    return said.upper() if said in {"ai", "api"} else said.capitalize()
+    return said.upper() if said in {"ai", "api", "crm"} else said.capitalize()
 
 
 def paragraphs(text: str) -> list[str]:
