@@ -232,6 +232,19 @@ class TestAddressFields:
     def test_an_address_that_stays_needs_nothing(self) -> None:
         assert validate(self.wanted, {"url": self.stored["url"], "key": MASK}, stored=self.stored).values == self.stored
 
+    def test_a_part_of_the_hosts_name_is_an_address_too_and_a_part_of_the_path_is_none(self) -> None:
+        wanted = type_of(
+            field(FieldKind.SECRET, name="key"),
+            field(FieldKind.TEXT, name="region"),
+            field(FieldKind.TEXT, name="account"),
+            test=Call(url="https://{region}.example.com/{account}/me"),
+        )
+        stored = {"key": "the-old-secret", "region": "eu", "account": "a"}
+        assert validate(wanted, {"account": "b"}, stored=stored).values["account"] == "b"
+        with pytest.raises(InvalidInput) as caught:
+            validate(wanted, {"region": "us"}, stored=stored)
+        assert set(caught.value.fields) == {"region"}
+
     @pytest.mark.parametrize("url", ["http://a.example.com", "https://u:p@a.example.com", "https://a.example.com?x=y"])
     def test_it_must_be_plain_https(self, url: str) -> None:
         with pytest.raises(InvalidInput) as caught:

@@ -47,8 +47,9 @@ class Misfit(Exception):
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a dead grant is answered."""
+    """How a dead grant is answered, and the cause that is in it."""
 
+    code: str
     status: int
     body: Mapping[str, Any]
 
@@ -187,9 +188,9 @@ class Vendor(httpx2.AsyncBaseTransport):
         quirks = self.noun.quirks
         if "error_codes_array_aadsts" in quirks:
             return [
-                Refusal(400, {"error": "invalid_grant", "error_codes": [700082]}),
-                Refusal(400, {"error": "interaction_required", "error_codes": [50076]}),
-                Refusal(400, {"error": "invalid_grant", "error_description": "AADSTS50173: The grant was revoked."}),
+                Refusal("aadsts700082", 400, {"error": "invalid_grant", "error_codes": [700082]}),
+                Refusal("aadsts53003", 400, {"error": "access_denied", "error_codes": [53003]}),
+                Refusal("aadsts50173", 400, {"error": "invalid_grant", "error_description": "AADSTS50173: Revoked."}),
             ]
         status, beside = 400, {}
         if "ok_false_in_200" in quirks:
@@ -203,7 +204,7 @@ class Vendor(httpx2.AsyncBaseTransport):
             *(["unauthorized_client"] if status == 403 else []),
             *sorted(self.noun.terminal_errors),
         ]
-        return [Refusal(status, {**beside, "status" if code.isupper() else "error": code}) for code in codes]
+        return [Refusal(code, status, {**beside, "status" if code.isupper() else "error": code}) for code in codes]
 
     # --- the wire ------------------------------------------------------------------------------------------------
 
@@ -224,6 +225,7 @@ class Vendor(httpx2.AsyncBaseTransport):
     def _answer(self, request: httpx2.Request, status: int, document: Mapping[str, Any]) -> httpx2.Response:
         """Form-encoded, where JSON must be asked for, and nothing else with it."""
         if "send_accept_json" in self.noun.quirks and request.headers.get("accept") != _JSON_TYPE:
+            self.misfits.append("JSON was not asked for")
             return httpx2.Response(status, headers={"content-type": _FORM_TYPE}, content=urlencode(document).encode())
         return httpx2.Response(status, headers={"content-type": _JSON_TYPE}, content=json.dumps(document).encode())
 

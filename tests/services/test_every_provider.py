@@ -16,7 +16,17 @@ from tests.kit.vendor import CLIENT_ID, CLIENT_SECRET, Refusal, Vendor, filling
 from tokenkeep.adapters.catalog import Catalog
 from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.core.errors import ProviderRefused, ReauthorizationRequired, RefreshFailing
-from tokenkeep.core.model import Answer, ClientAuth, CredentialType, Provider, ResponseMap, Rotation, State
+from tokenkeep.core.model import (
+    Answer,
+    ClientAuth,
+    CredentialType,
+    Field,
+    FieldKind,
+    Provider,
+    ResponseMap,
+    Rotation,
+    State,
+)
 from tokenkeep.core.policy import LATE_MARGIN_S
 from tokenkeep.core.protocol import QUIRKS
 from tokenkeep.core.secret import Secret
@@ -51,6 +61,7 @@ INVENTED = {
     "believed the second time": also("gitlab", "invalid_grant_spurious"),
     "milliseconds": also("google", "expires_in_milliseconds"),
     "clock time": also("google", "epoch_in_expires_in"),
+    "life told by the file": also("google", "expires_in_missing"),
     "scopes on refresh": also("google", "scope_on_refresh"),
     "scope list": also("google", "scope_list_in_response"),
     "unencoded basic": also("notion", "secret_in_basic_unencoded"),
@@ -83,7 +94,8 @@ class World:
     async def connect(self, *, checked: bool = True, whole: bool = True) -> CredentialView:
         """For the first time, or again."""
         house = self.house
-        asked = {"credential_id": self.id} if self.id else {"type": self.type.name}
+        new = {"type": self.type.name, "values": {one.name: sample(one) for one in self.type.fields}}
+        asked = {"credential_id": self.id} if self.id else new
         _, secret = await house.invite(**asked)
         begun = await house.cases.connect.begin(secret, user=house.owner, popup=False)
         if checked:
@@ -177,8 +189,22 @@ class World:
             with pytest.raises(ReauthorizationRequired):
                 await self.outlive()
         assert house.state(self.id) is State.REAUTHORIZATION_REQUIRED
+        assert house.failure_code(self.id) == refusal.code
         with pytest.raises(ReauthorizationRequired):
             await self.read()
+
+
+def sample(field: Field) -> Any:
+    """What somebody enters who connects."""
+    if field.options:
+        return field.options[0]
+    further = {
+        FieldKind.NUMBER: 1,
+        FieldKind.BOOLEAN: True,
+        FieldKind.JSON: {},
+        FieldKind.URL: "https://sample.example",
+    }
+    return further.get(field.kind, "sample")
 
 
 def assert_near(one: datetime | None, other: datetime | None) -> None:
@@ -189,13 +215,18 @@ def assert_near(one: datetime | None, other: datetime | None) -> None:
 
 
 async def world(
-    provider: Provider, *, named: tuple[str, ...] = SCOPES, refresh_tokens: bool = True, **changes: Any
+    provider: Provider,
+    *,
+    named: tuple[str, ...] = SCOPES,
+    refresh_tokens: bool = True,
+    own_params: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> World:
     """A house whose catalogue holds this file; `changes`: how its noun differs from what the service goes by.
 
-    `named`: the scopes that the administrator names, where the type has none.
+    `named`: the scopes that the administrator names, where the type has none. `own_params`: the type's, for authorization.
     """
-    type_ = TYPES[provider.id]
+    type_ = replace(TYPES[provider.id], authorize_params=own_params or TYPES[provider.id].authorize_params)
     secret = KEY if provider.client_auth is ClientAuth.PRIVATE_KEY_JWT else CLIENT_SECRET
     named = () if type_.scopes or "no_scopes" in provider.quirks else named
     vendor = Vendor(
@@ -263,6 +294,12 @@ async def test_from_consent_to_disconnection(name: str) -> None:
 def named(provider: Provider, access_token: str, refresh_token: str) -> str:
     """The token that a revocation names: only RFC 7009 knows refresh tokens."""
     return refresh_token if provider.revocation_style == "rfc7009" else access_token
+
+
+async def test_a_types_own_parameters_win() -> None:
+    walked = await world(SHIPPED["google"], own_params={"prompt": "select_account", "hd": "example.org"})
+    await walked.connect()
+    await walked.check_stored()
 
 
 # --- an answer that is lost ---------------------------------------------------------------------------------------------
@@ -369,6 +406,12 @@ async def test_what_differs_from_the_file_is_refused(name: str, changes: Mapping
     with pytest.raises(RefreshFailing if refreshes else ProviderRefused):
         await (walked.outlive() if refreshes else walked.connect(checked=False))
     assert walked.vendor.misfits == [finding]
+
+
+async def test_a_form_encoded_answer_is_noticed_although_it_is_understood() -> None:
+    walked = await world(SHIPPED["bitly"], quirks=without("bitly", "send_accept_json"))
+    assert (await walked.connect()).state is State.CONNECTED
+    assert walked.vendor.misfits == ["JSON was not asked for"]
 
 
 async def test_a_verifier_of_another_challenge_is_refused() -> None:

@@ -120,10 +120,15 @@ def _known(names: list[str]) -> str:
 
 
 def _address_fields(type: CredentialType) -> frozenset[str]:
-    """Fields that decide where we send the credential."""
+    """Fields that are whole addresses to which we send the credential."""
+    return _host_fields(type) & {field.name for field in type.fields if field.kind is FieldKind.URL}
+
+
+def _host_fields(type: CredentialType) -> frozenset[str]:
+    """Fields that decide to which host we send the credential: an address, or a part of a host's name."""
     templates = [type.base_url, type.test.url if type.test else ""]
-    urls = {field.name for field in type.fields if field.kind is FieldKind.URL}
-    return frozenset(name for template in templates for name in holes(template)) & urls
+    hosts = [template.removeprefix("https://").partition("/")[0] for template in templates]
+    return frozenset(name for host in hosts for name in holes(host))
 
 
 def _moved_addresses(
@@ -131,7 +136,7 @@ def _moved_addresses(
 ) -> dict[str, str]:
     """Who sets the address must know the secret; else a test would send a stored secret to a host of their choice."""
     kept = [field.label for field in type.fields if field.secret and field.name in before and field.name not in typed]
-    moved = _address_fields(type) & changed if kept else frozenset[str]()
+    moved = _host_fields(type) & changed if kept else frozenset[str]()
     return dict.fromkeys(moved, f"The address changes, so give the secret again as well: {', '.join(kept)}.")
 
 
