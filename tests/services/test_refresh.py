@@ -510,7 +510,7 @@ async def with_orphan(version: int) -> tuple[House, str]:
     lease = await house.database.grants.claim(grant, owner="other", lease_s=90, intent_fingerprint="")
     until = house.clock.now() + timedelta(days=1)
     await house.database.grants.shelve(lease, orphan.sealed, version=version, until=until)
-    await house.database.grants.settle(lease, grant.standing, None)
+    await house.database.grants.settle(lease, grant.standing, None, keep_intent=version > grant.version)
     return house, id_
 
 

@@ -34,13 +34,14 @@ class Fallbacks:
                 yield candidate
 
     async def _all(self, lease: Lease, provider: Provider, token_set: TokenSet) -> AsyncIterator[Secret | None]:
-        orphans = [each async for each in self._orphans(lease.grant)]
-        # Whoever got a later generation than the stored one has spent the stored one for it.
-        for version, orphan in orphans:
-            if version > lease.grant.version:
-                yield orphan.refresh_token
+        if lease.previous_intent_at is not None:
+            # Whoever got a later generation than the stored one has spent the stored one for it. That leaves a trace in
+            # the row, so an ordinary refresh need not look.
+            async for version, orphan in self._orphans(lease.grant):
+                if version > lease.grant.version:
+                    yield orphan.refresh_token
         yield token_set.refresh_token
-        for _, orphan in orphans:
+        async for _, orphan in self._orphans(lease.grant):
             yield orphan.refresh_token
         if lease.previous_intent_at is not None and provider.rotation is not Rotation.FAMILY:
             yield await self._previous(lease.grant)
