@@ -556,6 +556,17 @@ async def test_when_nothing_is_left_to_try_the_refusal_stands():
     assert (house.state(id_), house.failure_code(id_)) == (State.REAUTHORIZATION_REQUIRED, "lost_response")
 
 
+async def test_a_refusal_that_stands_is_told_by_its_own_name():
+    house, id_ = await with_orphan(version=1)
+    house.wire.instead = [INVALID_GRANT, BUSY]
+    await house.next_try(id_)
+    assert house.state(id_) is State.FAILING
+    house.clock.advance(25 * 3600)  # the orphan is not kept for longer
+    await house.sweep()
+    assert sent_by(house) == ["rt-1-1", "rt-orphan"]
+    assert (house.state(id_), house.failure_code(id_)) == (State.REAUTHORIZATION_REQUIRED, "invalid_grant")
+
+
 async def test_a_refusal_is_written_as_soon_as_the_database_is_back():
     """Else the next owner of the lease would ask the provider for what was answered already."""
     house, id_ = await connected()

@@ -195,6 +195,8 @@ class Refresher:
     async def _spend(self, claim: Claim, registration: Registration, token_set: TokenSet) -> None:
         """Ask the provider with the refresh token, and when the grant is refused with whatever may live instead."""
         lease, refused = claim.lease, _NOTHING_TO_SPEND
+        if claim.refused:
+            refused = replace(refused, code="invalid_grant")  # where none of the others is left to try, this stands
         async for candidate in self.fallbacks.candidates(lease, registration.provider, token_set):
             async with self.gate.passage(lease.grant):
                 if self.clock.monotonic() - claim.at > policy.SEND_WITHIN_S:
