@@ -22,8 +22,10 @@ from tokenkeep.core.errors import (
     Throttled,
     Unauthenticated,
 )
+from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import Account, FieldKind, Injection, SessionState, State
 from tokenkeep.core.permissions import Scope
+from tokenkeep.services import callback
 from tokenkeep.services.invitation import Begun
 
 
@@ -612,3 +614,18 @@ async def test_a_session_lives_half_an_hour():
     assert (await house.cases.connect.open(secret)).session.state is SessionState.EXPIRED
     with pytest.raises(SessionSpent):
         await house.cases.connect.begin(secret, user=house.owner, popup=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ({"realmId": "123", "code": "c", "other": "x"}, {"realmId": "123"}),
+        ({"realmId": ""}, {}),
+        ({"realmId": "x" * 1001}, {}),
+        ({}, {}),
+    ],
+)
+def test_of_the_callback_only_what_the_file_names_is_kept_and_nothing_endless(query, kept):
+    provider = builders.provider(callback_keep=("realmId",))
+    granted = Granted(token_set=builders.token_set(), account=None)
+    assert callback.kept(granted, query, provider).token_set.extra == {**granted.token_set.extra, **kept}
