@@ -15,7 +15,7 @@ from tokenkeep.services.ports import Clock
 
 BUSY_PER_S = 500
 """Requests a second that count as many: some five per cent of what one process can answer."""
-GIVING_WAY_PER_S = 10.0
+GIVING_WAY_PER_S = 5.0
 """Refreshes a second while giving way; doubled for every minute that it lasts, so that nothing gets late for good."""
 CALM_S, CALM_PER_S = 600, 1.0
 """For ten minutes after the clock was set much may look due that is not (reliability 4.7)."""
@@ -37,6 +37,11 @@ class Pace:
     def calm_down(self) -> None:
         """The clock was set: go slowly for a while."""
         self._calm_until = self.clock.monotonic() + CALM_S
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether requests were many when it was last asked."""
+        return self._busy_since is not None
 
     def permits(self) -> bool:
         """Whether one more refresh may start now. Taken as started when it may."""

@@ -28,7 +28,7 @@ SELECTIONS = 10
 """How often one sweep looks further while places are free."""
 STAGGER_S = 0.005
 """Between two refreshes that start together: answers that come at once would wait for each other on their way to the disk,
-and a crash in that time loses them."""
+and a crash in that time loses them. Not while giving way: then few start, and each commit costs every reader a proof."""
 LANE_QUEUE = 50
 """How many of one lane may wait in memory. A lane with so many is left out of the next selection, so that what is due
 behind its grants is found."""
@@ -95,7 +95,7 @@ class Sweeper:
                 del self._waiting[lane]
             self._running.update(_counted(due))
             _ = self.tasks.run(("sweep", *due), partial(self._one, due, wait_s))
-            wait_s += STAGGER_S
+            wait_s += 0.0 if self.pace.gives_way else STAGGER_S
 
     def _next_lane(self) -> Lane | None:
         if self._running[None] >= gate.CALLS * AHEAD:
