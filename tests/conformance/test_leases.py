@@ -253,6 +253,21 @@ async def test_what_was_refused_is_known_to_the_next_owner_until_the_grant_is_se
     assert (await stored(database)).refused == ()
 
 
+@pytest.mark.parametrize("uncertain", [True, False])
+async def test_what_others_left_unfinished_stays_where_an_older_answer_is_put_in_place(
+    database: AnyDatabase, uncertain: bool
+) -> None:
+    lease = await claimed(database, await put_grant(database))
+    await database.grants.settle(lease, lease.grant.standing, None, keep_intent=uncertain, refused=("a",))
+    adopting = await claimed(database, await stored(database))
+    assert await database.grants.store(adopting, next_generation(adopting), event(), unsettled=True)
+    after = await stored(database)
+    assert (after.sealed, after.lease_owner, after.refused) == (b"new", "", ("a",))
+    assert (after.intent_at is not None) == uncertain
+    following = await claimed(database, after)
+    assert (following.previous_intent_at is not None) == uncertain
+
+
 async def test_a_users_edit_does_not_disturb_a_refresh(database: AnyDatabase) -> None:
     lease = await claimed(database, await put_grant(database))
     edited = builders.credential(name="Renamed")

@@ -195,13 +195,16 @@ class MemoryGrants:
         self._put(replace(stored, lease_until=until, standing=standing))
         return True
 
-    async def store(self, lease: Lease, grant: Grant, event: Event) -> bool:
+    async def store(self, lease: Lease, grant: Grant, event: Event, *, unsettled: bool = False) -> bool:
         self._rows.works("grants.store")
         stored = self._held(lease)
         if stored is None:
             return False
         kept = {name: getattr(stored, name) for name in ("client", "provider", "connected_at", "fence")}
-        self._put(_released(replace(grant, **kept, refused=())))
+        traces = {name: getattr(stored, name) for name in ("intent_at", "intent_fingerprint", "refused")}
+        kept |= traces if unsettled else {"refused": ()}
+        keep_intent = unsettled and lease.previous_intent_at is not None
+        self._put(_released(replace(grant, **kept), keep_intent=keep_intent))
         self._rows.tell(event)
         return True
 

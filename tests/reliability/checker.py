@@ -53,7 +53,8 @@ def _acknowledged_is_durable(record: Record) -> Iterator[str]:
 
 
 def _end(sent: Sent) -> float:
-    """When nobody waits for it any more: a dead sender's request ends with the provider's decision."""
+    """When nobody waits for it any more. What a dead sender left with the provider is nobody's to call back; recovery does
+    not wait for it, because a grace may be as short as the longest call."""
     return next((end for end in (sent.ended, sent.decided) if end is not None), sent.began)
 
 
@@ -115,14 +116,14 @@ def _no_blind_reuse(world: World) -> Iterator[str]:
             before.append((sent, row))
 
 
-def _kept(record: Record, refused: Sent, at: Written, again: Sent) -> bool:
+def _kept(record: Record, refused: Sent, at: Written, later: Sent | Written) -> bool:
     """Whether the refusal under that claim was written down, and believed."""
     settled = (
         write
         for write in record.written
         if write.how == "settle"
         and (write.credential, write.fence) == (at.credential, at.fence)
-        and refused.number < write.number < again.number
+        and refused.number < write.number < later.number
     )
     return any(write.code not in {DOUBTED, UNCONFIRMED} for write in settled)
 
@@ -183,7 +184,7 @@ def _no_false_death(world: World) -> Iterator[str]:
 def _unfounded(world: World, write: Written) -> Iterator[str]:
     provider, numbers = _families_of(world, write)
     sent = [each for each in world.record.sent if each.family in numbers and each.number < write.number]
-    if not any(each.refused and each.replica == write.replica for each in sent):
+    if not any(each.refused and _known(world.record, each, write) for each in sent):
         yield f"{write.credential} was given up without a refusal"
     # What another process holds, or has on its spill shelf, is lost to whoever decides here, until that process brings
     # it: so what counts is what was stored when this decision began.
@@ -204,6 +205,12 @@ def _unfounded(world: World, write: Written) -> Iterator[str]:
         why = "it had been given up as lost_response before" if before else "the user had not ended it"
         why = "our own reuse had ended it" if reused and not before else why
         yield f"{write.credential} was given up as {write.code}, and {why}"
+
+
+def _known(record: Record, refused: Sent, write: Written) -> bool:
+    """Whether whoever wrote this had heard the refusal, or could read of it in the row."""
+    row = _row_before(record, write.credential, refused.number)
+    return refused.replica == write.replica or (row is not None and _kept(record, refused, row, write))
 
 
 def _claims(claim: Written, write: Written) -> bool:

@@ -66,7 +66,7 @@ class Sent:
     access_token: str = ""  # what it granted
     refresh_token: str = ""
     decided: float | None = None  # when the provider committed or refused
-    ended: float | None = None  # when its sender had an answer or gave up; None: its sender died
+    ended: float | None = None  # when its sender had an answer, gave up or died
 
     @property
     def granted(self) -> bool:
@@ -136,9 +136,10 @@ class ModelProvider:
         task = loop.create_task(self._handle(entry, self.trouble()))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        answer = await asyncio.shield(task)
-        entry.ended = loop.time()
-        return answer
+        try:
+            return await asyncio.shield(task)
+        finally:
+            entry.ended = loop.time()
 
     def _entry(self, replica: str, token: str, now: float) -> Sent:
         family = self.consents.owner(token)

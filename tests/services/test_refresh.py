@@ -556,6 +556,46 @@ async def test_when_nothing_is_left_to_try_the_refusal_stands():
     assert (house.state(id_), house.failure_code(id_)) == (State.REAUTHORIZATION_REQUIRED, "lost_response")
 
 
+async def test_a_refusal_that_stands_is_remembered_until_that_is_written(monkeypatch):
+    """Nothing is left to be tried, which the database does not take: the next try may not begin anew."""
+    house, id_ = await renewed()
+    house.wire.instead = [LOST, INVALID_GRANT, BUSY]
+    await house.next_try(id_)
+    await house.next_try(id_)
+    house.clock.advance(25 * 3600)
+    fails_once(monkeypatch, house.database.grants, "settle")
+    await house.sweep()
+    assert house.state(id_) is State.FAILING
+    await house.next_try(id_)
+    assert len(house.wire.refreshed) == 3
+    assert house.failure_code(id_) == "lost_response"
+
+
+async def test_a_refusal_is_remembered_where_it_could_not_be_judged(monkeypatch):
+    """The provider refused; whether many others were refused too could not be looked up."""
+    house, id_ = await connected()
+    house.wire.instead = [INVALID_GRANT]
+    fails_once(monkeypatch, house.database.refusals, "burst")
+    await house.next_try(id_)
+    assert house.failure_code(id_) == "unavailable"
+    assert house.grant(id_).refused == (fingerprint(Secret("rt-1-1")),)
+    assert house.grant(id_).intent_at is None, "an answer came, so nothing is uncertain"
+    await house.next_try(id_)
+    assert sent_by(house) == ["rt-1-1"]
+    assert (house.state(id_), house.failure_code(id_)) == (State.REAUTHORIZATION_REQUIRED, "invalid_grant")
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, store: object, name: str) -> None:
+    """The next call of it finds the database away."""
+    real = getattr(store, name)
+
+    async def away(*_: object, **__: object) -> object:
+        monkeypatch.setattr(store, name, real)
+        raise Unavailable
+
+    monkeypatch.setattr(store, name, away)
+
+
 async def test_a_refusal_that_stands_is_told_by_its_own_name():
     house, id_ = await with_orphan(version=1)
     house.wire.instead = [INVALID_GRANT, BUSY]
@@ -768,6 +808,11 @@ async def test_what_lost_its_fence_is_put_in_place_where_nothing_newer_is(outcom
     assert token.access_token.reveal() == "at-1-2"
     assert await house.stored_refresh_token(id_) == "rt-1-2"
     assert house.state(id_) is State.CONNECTED
+    # The other may have tried what was put in place, and heard nothing: a refusal will be told as a loss.
+    house.wire.after_refresh.clear()
+    house.wire.instead = [INVALID_GRANT, INVALID_GRANT]
+    await house.next_try(id_)
+    assert house.failure_code(id_) == ("lost_response" if outcome == "uncertain" else "invalid_grant")
 
 
 async def test_what_lost_its_fence_never_replaces_something_newer():

@@ -18,7 +18,7 @@ class Stuck:
         self.real = house.database.grants.store
         house.database.grants.store = self.store  # type: ignore[method-assign]
 
-    async def store(self, *_: object) -> bool:
+    async def store(self, *_: object, **__: object) -> bool:
         self.entered += 1
         await asyncio.Event().wait()
         return False

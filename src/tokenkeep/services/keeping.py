@@ -187,7 +187,8 @@ class Keeping:
             if self._revoked(row):
                 return False
             lease = await self.grants.claim(row, owner="adopting", lease_s=policy.LEASE_S, intent_fingerprint="")
-            return await self.grants.store(lease, grant, event) if lease is not None else None
+            # Whoever refreshed meanwhile may have tried ours and heard nothing.
+            return await self.grants.store(lease, grant, event, unsettled=True) if lease is not None else None
         except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             return None
@@ -212,11 +213,12 @@ class Keeping:
             return False
         try:
             label, sealed = spilling.label_of(octets)
-            grant, _ = await spilling.generation_of(self.envelope, lease.grant, label, sealed)
+            grant, asked = await spilling.generation_of(self.envelope, lease.grant, label, sealed)
         except (Quarantined, ValueError) as fault:
             self.journal.record("spill_unreadable", name=name, error=type(fault).__name__)
             return False
-        stored = await self.grants.store(lease, grant, spilling.replayed(label, at=self.clock.now()))
+        event, others = spilling.replayed(label, at=self.clock.now()), lease.grant.fence > asked.fence + 1
+        stored = await self.grants.store(lease, grant, event, unsettled=others)
         if stored:
             await self.spill.drop(name)
         return stored

@@ -153,12 +153,12 @@ class Refresher:
         except Unavailable:
             soon = None if claim.sent else self.clock.now() + OWN_RETRY  # our database failed, no provider
             kind, code = FailureKind.TRANSIENT, Unavailable.code
-            await self.settling.failed(claim, kind, code, retry=soon, uncertain=claim.sent)
+            await self.settling.failed(claim, kind, code, retry=soon, uncertain=claim.unanswered)
         except Exception as surprise:  # noqa: BLE001 - one credential's trouble never stops the rest (I7)
             # One poisonous row must not stop the rest, nor be tried for ever: three alike put it aside.
             name = type(surprise).__name__
             self.journal.record("refresh_surprise", credential=claim.lease.grant.credential_id, error=name)
-            await self.settling.failed(claim, FailureKind.INTERNAL, name, uncertain=claim.sent)
+            await self.settling.failed(claim, FailureKind.INTERNAL, name, uncertain=claim.unanswered)
 
     async def _attempt(self, claim: Claim) -> None:
         lease = claim.lease
@@ -203,7 +203,8 @@ class Refresher:
                     soon = self.clock.now() + timedelta(seconds=1)
                     await self.settling.postponed(claim, soon)  # suspended: may not send late
                     return
-                requested, claim.sent, scopes = self.clock.now(), True, lease.grant.scopes_requested
+                requested, scopes = self.clock.now(), lease.grant.scopes_requested
+                claim.sent = claim.unanswered = True
                 answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=scopes)
             judged = judge(answer, registration.provider, now=self.clock.now(), requested=requested)
             if isinstance(judged, Granted):
@@ -212,11 +213,12 @@ class Refresher:
                 # Not before: between a provider's answer and the disk there is nothing that could fail.
                 await self.peace.heard(registration, judged, self.clock.now())
                 return
-            await self.peace.heard(registration, judged, self.clock.now())
-            refused = judged
+            refused, claim.unanswered = judged, judged.uncertain
+            if refused.kind is FailureKind.GRANT:
+                claim.refused += (protocol.fingerprint(candidate),)
+            await self.peace.heard(registration, refused, self.clock.now())
             if refused.kind is not FailureKind.GRANT:
                 break
-            claim.refused += (protocol.fingerprint(candidate),)
         await self.settling.refused(claim, registration, refused)
 
     async def _keep(

@@ -6,7 +6,7 @@ sent again. Does not own: asking the provider (`refresh`), storing what it grant
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -26,6 +26,7 @@ class Claim:
     lease: Lease
     at: float  # monotonic, when we took it
     sent: bool = False
+    unanswered: bool = False  # what was sent last may have spent its token, as far as we know
     refused: tuple[str, ...] = ()  # fingerprints of refresh tokens that are spent, as far as the provider says
 
     @property
@@ -78,13 +79,13 @@ class Settling:
     async def _grant_refused(self, claim: Claim, registration: Registration, refused: Refused) -> None:
         """Believe `invalid_grant` only where nothing else explains it (reliability 4.6)."""
         grant = claim.lease.grant
-        claim.refused = ()  # settled now, or to be asked about again
         code = "lost_response" if claim.uncertain else refused.code
         doubt = await self.brake.doubt(grant, registration.provider, code)
+        settled = replace(claim, refused=())  # or to be asked about again; only where that is written down
         if doubt is not None:
-            await self.failed(claim, FailureKind.TRANSIENT, doubt.code, retry=doubt.until)
+            await self.failed(settled, FailureKind.TRANSIENT, doubt.code, retry=doubt.until)
             return
-        await self.failed(claim, FailureKind.GRANT, code)
+        await self.failed(settled, FailureKind.GRANT, code)
         await self.brake.believed(grant)
 
     async def failed(

@@ -108,9 +108,10 @@ class Grants:
             EXTEND, place_of(lease.grant) | {"owner": lease.grant.lease_owner, "lease_s": lease_s}, None
         )
 
-    async def store(self, lease: Lease, grant: Grant, event: Event) -> bool:
+    async def store(self, lease: Lease, grant: Grant, event: Event, *, unsettled: bool = False) -> bool:
         """W2. False: fence, version or grant is no longer the lease's, and nothing was written."""
-        return await self._set("held", lease.grant, generation_row(grant) | SETTLED, event)
+        traces = _traces(lease) if unsettled else SETTLED
+        return await self._set("held", lease.grant, generation_row(grant) | FREE | traces, event)
 
     async def settle(
         self,
@@ -218,6 +219,11 @@ class Grants:
         async with self._engines.read() as connection:
             moment: datetime = (await connection.execute(select(clock_now()))).scalar_one()
         return moment
+
+
+def _traces(lease: Lease) -> dict[str, Any]:
+    """To be written where refreshes before this lease may be unfinished: no intent but theirs."""
+    return NO_INTENT if lease.previous_intent_at is None else {}
 
 
 def _lease_of(row: Mapping[Any, Any]) -> Lease:

@@ -103,10 +103,11 @@ class GrantStore(Protocol):
     async def extend(self, lease: Lease, *, lease_s: int) -> bool:
         """Prolong a lease we still hold (same fence)."""
 
-    async def store(self, lease: Lease, grant: Grant, event: Event) -> bool:
+    async def store(self, lease: Lease, grant: Grant, event: Event, *, unsettled: bool = False) -> bool:
         """W2: the new generation, where fence, version and grant_id are still the lease's. Releases, clears the intent.
 
-        `grant` is complete: version already raised, sealed for it. False: nothing was written."""
+        `grant` is complete: version already raised, sealed for it. `unsettled`: it was obtained under another lease, so
+        what refreshes since then left behind stays. False: nothing was written."""
 
     async def settle(
         self,

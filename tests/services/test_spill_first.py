@@ -1,0 +1,61 @@
+"""A spilled generation comes before the spent token: recovery may not ask the provider while the answer lies on the shelf."""
+
+from __future__ import annotations
+
+from tests.kit.house import House, make_house, until
+from tokenkeep.core.errors import Unavailable
+from tokenkeep.core.model import Rotation, State
+
+
+class Away:
+    """A database that takes no new generation for a while."""
+
+    def __init__(self, grants) -> None:
+        self._grants, self.away = grants, True
+
+    async def store(self, *arguments, **named):
+        if self.away:
+            raise Unavailable
+        return await self._grants.store(*arguments, **named)
+
+    def __getattr__(self, name):
+        return getattr(self._grants, name)
+
+
+async def spilled() -> tuple[House, Away, str]:
+    """A house that died with the new token set on its shelf only; the database is still away when it starts again."""
+    house = await make_house(rotation=Rotation.FAMILY)
+    view = await house.connect()
+    house.expire()
+    away = Away(house.database.grants)
+    house.database.grants = away  # ours is built anew over it
+    house = house.replica()
+    house.cases.refresher.wait_s = 0.05
+    await house.cases.sweeper.sweep()
+    await until(lambda: house.spill.shelf)
+    house = await house.dies()
+    await house.cases.keeping.replay()
+    house.clock.advance(91)  # the lease is over
+    return house, away, view.credential.id
+
+
+async def test_the_shelf_is_looked_at_before_a_spent_token_is_sent():
+    house, away, credential_id = await spilled()
+    away.away = False  # it comes back before the shelf is looked at again
+    await house.sweep()
+    await house.cases.keeping.replay()
+    assert house.state(credential_id) is State.CONNECTED
+    assert house.grant(credential_id).intent_at is None
+    assert house.server.accepts(await house.stored_refresh_token(credential_id))
+
+
+async def test_what_another_process_tried_meanwhile_stays_uncertain():
+    """It may have found the same token set as an orphan, and heard nothing."""
+    house, away, credential_id = await spilled()
+    grant = house.grant(credential_id)
+    other = await away.claim(grant, owner="other", lease_s=90, intent_fingerprint="x")
+    await away.settle(other, grant.standing, None, keep_intent=True)
+    away.away = False
+    await house.sweep()
+    assert house.state(credential_id) is State.CONNECTED
+    assert house.grant(credential_id).intent_at is not None
