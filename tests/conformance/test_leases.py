@@ -61,6 +61,17 @@ async def test_what_was_read_before_another_lease_is_not_claimed(database: AnyDa
     assert await claimed(database, read, owner="me")
 
 
+async def test_what_came_to_rest_is_not_claimed_by_who_read_it_under_the_lease(
+    database: AnyDatabase, now: datetime
+) -> None:
+    """Nobody would try it, nor look for a lease there."""
+    lease = await claimed(database, await put_grant(database), owner="other")
+    read = await stored(database)
+    assert await database.grants.settle(lease, builders.standing(state=State.REAUTHORIZATION_REQUIRED), None)
+    assert await database.grants.claim(read, owner="me", lease_s=90, intent_fingerprint="") is None
+    assert (await stored(database)).lease_owner == ""
+
+
 async def test_a_lease_is_settled_once(database: AnyDatabase, now: datetime) -> None:
     lease = await claimed(database, await put_grant(database))
     assert await database.grants.settle(lease, lease.grant.standing, None)
@@ -235,7 +246,7 @@ async def test_a_lease_that_ended_but_was_not_taken_may_still_store(database: An
     assert (await stored(database)).sealed == b"new"
 
 
-@pytest.mark.parametrize("ends", ["settle", "store", "connect"])
+@pytest.mark.parametrize("ends", ["settle", "store", "restand", "connect"])
 async def test_what_was_refused_is_known_to_the_next_owner_until_the_grant_is_settled(
     database: AnyDatabase, ends: str
 ) -> None:
@@ -248,6 +259,9 @@ async def test_what_was_refused_is_known_to_the_next_owner_until_the_grant_is_se
         assert await database.grants.settle(again, lease.grant.standing, None)
     elif ends == "store":
         assert await database.grants.store(again, next_generation(again), event())
+    elif ends == "restand":
+        assert await database.grants.settle(again, lease.grant.standing, None, refused=("a",))
+        assert await database.grants.restand(await stored(database), lease.grant.standing, None)
     else:
         await reconnected(database, again)
     assert (await stored(database)).refused == ()

@@ -169,6 +169,8 @@ class MemoryGrants:
         stored = self._same(grant)
         if stored is None or stored.fence != grant.fence or not self._free(stored):
             return None
+        if stored.standing.state is not grant.standing.state:
+            return None
         until = self._rows.clock.now() + timedelta(seconds=lease_s)
         claimed = replace(
             stored,
@@ -245,7 +247,7 @@ class MemoryGrants:
         stored = self._same(grant)
         if stored is None or not self._free(stored):
             return False
-        self._put(replace(stored, standing=standing))
+        self._put(replace(stored, standing=standing, refused=()))
         self._rows.tell(event)
         return True
 

@@ -8,20 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from tests.kit.clock import NOON, FakeClock
-from tests.kit.memory_store import MemoryDatabase
-from tests.kit.stored import claimed, event, put_grant
+from tests.kit.stored import claimed
 from tests.reliability.crash_points import Case, Strike, judged, play
 from tests.reliability.provider import MANNERS, Manner
 from tests.reliability.virtual_time import run
 from tests.reliability.world import World
-from tokenkeep.core import lifecycle
-from tokenkeep.core.model import FailureKind, Rotation, TokenSet
+from tokenkeep.core.model import Rotation, TokenSet
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.sealing import seal_tokens
-
-SECOND = timedelta(seconds=1)
-
 
 def test_what_reuse_has_revoked_is_not_put_in_place() -> None:
     """An owner stands still with the answer; the recovery of another replica makes the provider revoke the family; then
@@ -42,17 +36,6 @@ def test_a_refusal_that_was_written_is_not_overwritten() -> None:
     assert not outcome.missed
     assert outcome.code == "lost_response"
     assert outcome.faults == []
-
-
-async def test_a_grant_at_rest_is_not_claimed() -> None:
-    """A replica read the grant just before another one found that it needs a person: version and grant are the same."""
-    database = MemoryDatabase(FakeClock())
-    read = await put_grant(database, due=NOON - SECOND)
-    lease = await claimed(database, read, owner="other")
-    failed = lifecycle.Failed(kind=FailureKind.GRANT, code="invalid_grant", retry_at=None)
-    at_rest = lifecycle.apply(lease.grant.standing, failed, now=NOON)
-    await database.grants.settle(lease, at_rest, event())
-    assert await database.grants.claim(read, owner="late", lease_s=90, intent_fingerprint="") is None
 
 
 def test_an_orphan_that_lives_is_not_forgotten() -> None:

@@ -815,6 +815,22 @@ async def test_what_lost_its_fence_is_put_in_place_where_nothing_newer_is(outcom
     assert house.failure_code(id_) == ("lost_response" if outcome == "uncertain" else "invalid_grant")
 
 
+async def test_what_was_tried_and_refused_as_an_orphan_is_not_put_in_place():
+    house, id_ = await connected()
+    house.expire()
+
+    async def ends(lease: Lease) -> None:
+        failed = lifecycle.Failed(kind=FailureKind.GRANT, code="lost_response", retry_at=None)
+        standing = lifecycle.apply(lease.grant.standing, failed, now=house.clock.now())
+        refused = [fingerprint(Secret(token)) for token in ("rt-1-1", "rt-1-2")]
+        await house.database.grants.settle(lease, standing, None, refused=refused)
+
+    house.wire.after_refresh.append(lapsed(house, id_, ends))
+    with pytest.raises(ReauthorizationRequired):
+        await house.cases.tokens.token(house.node, id_)
+    assert house.grant(id_).version == 1
+
+
 async def test_what_lost_its_fence_never_replaces_something_newer():
     house, id_ = await connected()
     house.expire()

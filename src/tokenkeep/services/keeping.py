@@ -184,7 +184,7 @@ class Keeping:
             row = await self.grants.get(grant.workspace_id, grant.credential_id)
             if row is None or row.grant_id != grant.grant_id or row.version != grant.version - 1:
                 return False
-            if self._revoked(row):
+            if self._revoked(row) or await self._refused(row, grant):
                 return False
             lease = await self.grants.claim(row, owner="adopting", lease_s=policy.LEASE_S, intent_fingerprint="")
             # Whoever refreshed meanwhile may have tried ours and heard nothing.
@@ -201,6 +201,11 @@ class Keeping:
             return self.catalog.provider(row.provider).rotation is Rotation.FAMILY
         except NotFound:
             return False
+
+    async def _refused(self, row: Grant, grant: Grant) -> bool:
+        """Recovery found it on the orphan shelf and tried it before we could put it in place."""
+        refresh_token = (await open_tokens(self.envelope, grant)).refresh_token
+        return refresh_token is not None and protocol.fingerprint(refresh_token) in row.refused
 
     async def unspilled(self, lease: Lease) -> bool:
         """Before a token is sent that an unfinished refresh may have spent: store the answer, where it lies on the shelf.

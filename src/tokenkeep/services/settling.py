@@ -81,11 +81,11 @@ class Settling:
         grant = claim.lease.grant
         code = "lost_response" if claim.uncertain else refused.code
         doubt = await self.brake.doubt(grant, registration.provider, code)
-        settled = replace(claim, refused=())  # or to be asked about again; only where that is written down
         if doubt is not None:
-            await self.failed(settled, FailureKind.TRANSIENT, doubt.code, retry=doubt.until)
+            asked_again = replace(claim, refused=())  # not forgotten before it is written that they may be sent again
+            await self.failed(asked_again, FailureKind.TRANSIENT, doubt.code, retry=doubt.until)
             return
-        await self.failed(settled, FailureKind.GRANT, code)
+        await self.failed(claim, FailureKind.GRANT, code)
         await self.brake.believed(grant)
 
     async def failed(

@@ -44,10 +44,12 @@ _SAME_GENERATION = and_(_SAME, *(grants.c[name] == bindparam(f"at_{name}") for n
 _HELD = and_(_SAME_GENERATION, grants.c.fence == bindparam("at_fence"))
 """The row is still what the lease was taken on: nobody claimed it since, stored into it or connected anew."""
 GET = select(grants).where(_SAME)
-# Read before somebody else's lease began and ended, it is not held: then it is read again. Several claims share a
+# Read before somebody else's lease began or ended, it is not as it was: then it is read again. Several claims share a
 # transaction, and replicas lock the same rows in any order: who finds one locked passes it over instead of waiting.
 _UNCLAIMED = (
-    select(grants.c.workspace_id, grants.c.credential_id).where(_HELD, lease_free()).with_for_update(skip_locked=True)
+    select(grants.c.workspace_id, grants.c.credential_id)
+    .where(_HELD, grants.c.state == bindparam("at_state"), lease_free())
+    .with_for_update(skip_locked=True)
 )
 CLAIM = (
     change(tuple_(grants.c.workspace_id, grants.c.credential_id).in_(_UNCLAIMED), _HELD)

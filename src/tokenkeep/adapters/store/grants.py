@@ -98,7 +98,8 @@ class Grants:
 
     async def claim(self, grant: Grant, *, owner: str, lease_s: int, intent_fingerprint: str) -> Lease | None:
         """W1. None: somebody else has it, or the row has changed."""
-        given = place_of(grant) | {"owner": owner, "lease_s": lease_s, "fingerprint": intent_fingerprint}
+        given = {"at_state": grant.standing.state, "owner": owner, "lease_s": lease_s, "fingerprint": intent_fingerprint}
+        given |= place_of(grant)
         row = await self._engines.grouped(lambda connection: connection.execute(CLAIM, given).mappings().first())
         return _lease_of(row) if row is not None else None
 
@@ -127,8 +128,8 @@ class Grants:
         return await self._set("mine", lease.grant, new, event)
 
     async def restand(self, grant: Grant, standing: Standing, event: Event | None) -> bool:
-        """False: somebody leases the grant, or it has changed."""
-        return await self._set("free", grant, standing_row(standing), event)
+        """What was refused may be tried again. False: somebody leases the grant, or it has changed."""
+        return await self._set("free", grant, standing_row(standing) | {"refused": None}, event)
 
     async def _set(self, condition: str, at: Grant, new: Mapping[str, Any], event: Event | None) -> bool:
         statement = write_where(condition, tuple(new))

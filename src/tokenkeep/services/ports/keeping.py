@@ -130,7 +130,7 @@ class GrantStore(Protocol):
         """(version, sealed) still on the shelf, newest first."""
 
     async def restand(self, grant: Grant, standing: Standing, event: Event | None) -> bool:
-        """Change the standing of a grant that nobody leases, where version and grant_id still match."""
+        """Change the standing of a grant that nobody leases, where version and grant_id still match. Refusals are forgotten."""
 
     async def hasten(self, workspace_id: str, client: str, *, within_s: int = 0) -> int:
         """Make every unleased client-failed grant of a client due now: its secret was mended.
