@@ -1,8 +1,8 @@
 """The provider's authorization server, as seen from here.
 
-Owns: authorization URLs with PKCE, token, revocation and verification requests on the wire, client authentication.
-Does not own: which parameters are asked for (`core/protocol`), what an answer means (`core/judgement`), connections
-(`outbound`).
+Owns: authorization URLs with PKCE, token, revocation and verification requests on the wire. Does not own: which
+parameters are asked for (`core/protocol`), what an answer means (`core/judgement`), how a client proves itself
+(`client_authentication`), connections (`outbound`).
 
 Authlib builds the requests with its pure parts. Its client is not used: it takes error bodies for tokens and raises
 on odd answers after the provider has rotated.
@@ -10,37 +10,30 @@ on odd answers after the provider has rotated.
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
-from urllib.parse import parse_qsl, quote_plus
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl
 
 from authlib.common.urls import add_params_to_uri
-from authlib.oauth2.auth import ClientAuth as Authentication
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
 from authlib.oauth2.rfc7009 import prepare_revoke_token_request
-from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.errors import JoseError
 
+from tokenkeep.adapters.client_authentication import authenticated, basic
 from tokenkeep.adapters.outbound import Outbound
-from tokenkeep.adapters.private_keys import algorithm_of, is_private_key, private_key
+from tokenkeep.adapters.private_keys import is_private_key
 from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.injection import expand
-from tokenkeep.core.model import Answer, Call, ClientAuth, Provider
+from tokenkeep.core.model import Answer, Call, Provider
 from tokenkeep.core.protocol import Form, authorization_parameters, exchange_form, refresh_form
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.ports import Clock, Registration
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _JSON_TYPE = "application/json"
-
-_ASSERTION_LIFE_S = 60
 _AT_ONCE_S = 2.0
 """A connection that failed this fast may be tried once more: with the longest call it still ends within the lease."""
-
-_Method = Callable[[Any, str, str, dict[str, str], str], tuple[str, dict[str, str], str]]
 
 
 class TokenEndpointAdapter:
@@ -110,7 +103,7 @@ class TokenEndpointAdapter:
                 headers = {"authorization": f"Bearer {token.reveal()}"}
                 return await self._outbound.send("POST", url, headers=headers)
             body, _ = prepare_revoke_token_request(token.reveal(), hint)
-            url, headers, body = self._authenticated(registration, url, _headers(provider), body)
+            url, headers, body = authenticated(registration, url, _headers(provider), body, now=self._clock.now())
         except (InvalidInput, JoseError, ValueError):
             return Answer(status=0, fault="misconfigured")
         return await self._outbound.send("POST", url, headers=headers, content=_encoded(provider, body))
@@ -136,7 +129,7 @@ class TokenEndpointAdapter:
             opened = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
             body = prepare_token_request(opened.pop("grant_type"), **opened)
             url = self._address(registration, endpoint)
-            url, headers, body = self._authenticated(registration, url, _headers(provider), body)
+            url, headers, body = authenticated(registration, url, _headers(provider), body, now=self._clock.now())
         except (InvalidInput, JoseError, ValueError):
             return Answer(status=0, fault="misconfigured")
         content = _encoded(provider, body)
@@ -149,9 +142,7 @@ class TokenEndpointAdapter:
     async def _revoke_at_github(self, registration: Registration, url: str, token: Secret) -> Answer:
         """GitHub deletes this one token at the application's own address; other tokens of the same user live on."""
         headers = {"accept": _JSON_TYPE, "content-type": _JSON_TYPE}
-        secret = registration.secret.reveal() if registration.secret else ""
-        authentication = Authentication(registration.client.client_id, secret, _basic)
-        url, headers, _ = _prepared(authentication, "DELETE", url, headers)
+        url, headers = basic(registration, "DELETE", url, headers)
         content = json.dumps({"access_token": token.reveal()}).encode()
         return await self._outbound.send("DELETE", url, headers=headers, content=content)
 
@@ -162,51 +153,6 @@ class TokenEndpointAdapter:
         defaults = {variable.name: variable.default for variable in registration.provider.variables}
         client = registration.client
         return expand(template, {**defaults, **client.variables, "client_id": client.client_id})
-
-    def _authenticated(
-        self, registration: Registration, url: str, headers: dict[str, str], body: str
-    ) -> tuple[str, dict[str, str], str]:
-        """The request with the client's proof of itself; one without a secret is a public client.
-
-        Raises:
-            JoseError, ValueError: the client's private key cannot be read.
-        """
-        secret = registration.secret.reveal() if registration.secret else ""
-        method = self._method(registration, url, secret) if secret else ClientAuth.NONE.value
-        authentication = Authentication(registration.client.client_id, secret, method)
-        return _prepared(authentication, "POST", url, headers, body)
-
-    def _method(self, registration: Registration, url: str, secret: str) -> str | _Method:
-        provider = registration.provider
-        match provider.client_auth:
-            case ClientAuth.BASIC:
-                return _basic_unencoded if "secret_in_basic_unencoded" in provider.quirks else _basic
-            case ClientAuth.PRIVATE_KEY_JWT:
-                # The issuer as sole audience: an assertion must be of no use at another server (T49).
-                return self._signed(secret, client_id=registration.client.client_id, audience=provider.issuer or url)
-            case plain:
-                return plain.value
-
-    def _signed(self, secret: str, *, client_id: str, audience: str) -> _Method:
-        """RFC 7523 section 2.2 with a key of any kind. Made anew for each request, or the `jti` would repeat."""
-        key, header = private_key(secret)
-        issued_at = int(self._clock.now().timestamp())
-        claims = {"iat": issued_at, "exp": issued_at + _ASSERTION_LIFE_S}
-        signer = PrivateKeyJWT(audience, claims=claims, headers=header, alg=algorithm_of(key))
-
-        def method(_: Any, verb: str, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:
-            keyed = Authentication(client_id, key, signer)
-            body = f"{body}&client_id={quote_plus(client_id)}"
-            return cast("tuple[str, dict[str, str], str]", signer(keyed, verb, url, headers, body))
-
-        return method
-
-
-def _prepared(
-    authentication: Authentication, verb: str, url: str, headers: dict[str, str], body: str = ""
-) -> tuple[str, dict[str, str], str]:
-    prepared = authentication.prepare(verb, url, headers, body)  # type: ignore[no-untyped-call]
-    return cast("tuple[str, dict[str, str], str]", prepared)
 
 
 def _headers(provider: Provider) -> dict[str, str]:
@@ -221,18 +167,3 @@ def _encoded(provider: Provider, body: str) -> bytes:
     if provider.body_format == "json":
         return json.dumps(dict(parse_qsl(body, keep_blank_values=True))).encode()
     return body.encode()
-
-
-def _basic(client: Any, _: str, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:
-    """RFC 6749 section 2.3.1: form-encoded first. Authlib's own leaves that out and fails beyond Latin-1."""
-    return url, headers | _authorization(quote_plus(client.client_id), quote_plus(client.client_secret)), body
-
-
-def _basic_unencoded(
-    client: Any, _: str, url: str, headers: dict[str, str], body: str
-) -> tuple[str, dict[str, str], str]:
-    return url, headers | _authorization(client.client_id, client.client_secret), body
-
-
-def _authorization(user: str, password: str) -> dict[str, str]:
-    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}

@@ -98,7 +98,12 @@ class Grants:
 
     async def claim(self, grant: Grant, *, owner: str, lease_s: int, intent_fingerprint: str) -> Lease | None:
         """W1. None: somebody else has it, or the row has changed."""
-        given = {"at_state": grant.standing.state, "owner": owner, "lease_s": lease_s, "fingerprint": intent_fingerprint}
+        given = {
+            "at_state": grant.standing.state,
+            "owner": owner,
+            "lease_s": lease_s,
+            "fingerprint": intent_fingerprint,
+        }
         given |= place_of(grant)
         row = await self._engines.grouped(lambda connection: connection.execute(CLAIM, given).mappings().first())
         return _lease_of(row) if row is not None else None
