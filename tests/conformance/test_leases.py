@@ -72,6 +72,20 @@ async def test_what_came_to_rest_is_not_claimed_by_who_read_it_under_the_lease(
     assert (await stored(database)).lease_owner == ""
 
 
+async def test_a_lease_that_ended_over_a_grant_at_rest_is_purged(database: AnyDatabase) -> None:
+    """Its owner wanted to put a late answer in place, and died."""
+    lease = await claimed(database, await put_grant(database))
+    assert await database.grants.settle(lease, builders.standing(state=State.REAUTHORIZATION_REQUIRED), None)
+    await claimed(database, await stored(database), owner="adopting", lease_s=0)
+    await put_grant(database, credential_id="credential-2")
+    living = await claimed(database, await put_grant(database, credential_id="credential-2"), lease_s=0)
+    await database.grants.purge()
+    after = await stored(database)
+    assert (after.lease_owner, after.lease_until, after.intent_at) == ("", None, None)
+    assert after.standing.next_refresh_at is None
+    assert (await database.grants.get(WORKSPACE, "credential-2")).lease_owner == living.grant.lease_owner
+
+
 async def test_a_lease_is_settled_once(database: AnyDatabase, now: datetime) -> None:
     lease = await claimed(database, await put_grant(database))
     assert await database.grants.settle(lease, lease.grant.standing, None)

@@ -295,6 +295,10 @@ class MemoryGrants:
         ]
         for grant in spent:
             self._put(replace(grant, prev_sealed=None, prev_until=None))
+        for grant in list(self._rows.grants.values()):
+            if grant.standing.state in AT_REST and grant.lease_until is not None and grant.lease_until <= now:
+                standing = replace(grant.standing, next_refresh_at=None)
+                self._put(replace(_released(grant), refused=(), standing=standing))
         return len(over) + len(spent)
 
     async def now(self) -> datetime:

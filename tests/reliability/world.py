@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from tests.kit import builders
@@ -155,7 +156,7 @@ class World:
         replica.spawn(self._ticks(replica, "tidy", first=first + 1))
 
     async def _ticks(self, replica: Replica, name: str, *, first: float) -> None:
-        work = replica.cases.sweeper.sweep if name == "sweep" else replica.cases.keeping.replay
+        work = replica.cases.sweeper.sweep if name == "sweep" else partial(self._tidy, replica)
 
         async def guarded() -> None:
             with suppress(Exception):
@@ -165,6 +166,10 @@ class World:
         while not replica.dead:
             _ = replica.tasks.run(("tick", name), guarded)
             await asyncio.sleep(self.tick_s if name == "sweep" else max(self.tick_s, TIDY_S))
+
+    async def _tidy(self, replica: Replica) -> None:
+        await replica.cases.keeping.replay()
+        await replica.cases.keeping.grants.purge()
 
     # --- credentials -----------------------------------------------------------------------------------------
 

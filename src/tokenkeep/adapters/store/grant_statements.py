@@ -17,6 +17,7 @@ from tokenkeep.adapters.tables import grants
 from tokenkeep.adapters.tables.columns import clock_after, clock_at_start, clock_now
 from tokenkeep.core.model import Grant, State
 
+AT_REST = (State.REAUTHORIZATION_REQUIRED, State.QUARANTINED)
 FREE: dict[str, Any] = {"lease_owner": "", "lease_until": None}
 NO_INTENT: dict[str, Any] = {
     "intent_at": None,
@@ -91,7 +92,7 @@ def place_of(grant: Grant) -> dict[str, Any]:
 DUE = (
     select(grants.c.workspace_id, grants.c.credential_id, grants.c.provider)
     .where(grants.c.next_refresh_at.is_not(None), grants.c.next_refresh_at <= clock_at_start())
-    .where(grants.c.state.not_in([State.REAUTHORIZATION_REQUIRED, State.QUARANTINED]))
+    .where(grants.c.state.not_in(AT_REST))
     .order_by(grants.c.next_refresh_at)
     .limit(bindparam("limit", type_=Integer))
 )

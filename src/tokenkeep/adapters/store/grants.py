@@ -18,6 +18,7 @@ from tokenkeep.adapters.store.engine import Engines
 from tokenkeep.adapters.store.events import INSERT, event_row, insert_event
 from tokenkeep.adapters.store.grant_rows import generation_row, grant_of, standing_row
 from tokenkeep.adapters.store.grant_statements import (
+    AT_REST,
     CLAIM,
     DUE,
     EXTEND,
@@ -213,11 +214,16 @@ class Grants:
             return (await connection.execute(statement.values(next_refresh_at=clock_now()))).rowcount
 
     async def purge(self) -> int:
-        """Forget what may not be tried any more: orphans, and spent refresh tokens (reliability 4.5). Answers how many."""
+        """Forget what may not be tried any more: orphans, and spent refresh tokens (reliability 4.5). Answers how many.
+
+        Leases that ended over a grant at rest go as well: nobody claims that, so nobody would release it.
+        """
         spent = change(grants.c.prev_sealed.is_not(None), grants.c.prev_until <= clock_now())
+        resting = change(grants.c.state.in_(AT_REST), grants.c.lease_until <= clock_now())
         async with self._engines.write() as connection:
             shelved = await connection.execute(delete(orphans).where(orphans.c.until <= clock_now()))
             kept = await connection.execute(spent.values(prev_sealed=None, prev_until=None))
+            await connection.execute(resting.values(SETTLED | {"next_refresh_at": None}))
             return shelved.rowcount + kept.rowcount
 
     async def now(self) -> datetime:
