@@ -815,6 +815,33 @@ async def test_what_lost_its_fence_is_put_in_place_where_nothing_newer_is(outcom
     assert house.failure_code(id_) == ("lost_response" if outcome == "uncertain" else "invalid_grant")
 
 
+async def test_it_is_put_in_place_however_long_the_database_does_not_take_it(monkeypatch):
+    house, id_ = await connected()
+    house.expire()
+
+    async def ends(lease: Lease) -> None:
+        failed = lifecycle.Failed(kind=FailureKind.GRANT, code="lost_response", retry_at=None)
+        await house.database.grants.settle(
+            lease, lifecycle.apply(lease.grant.standing, failed, now=house.clock.now()), None
+        )
+
+    tries, store = [], house.database.grants.store
+
+    async def reluctant(*given: object, **named: object) -> bool:
+        if named:  # an adoption, each of which waits for the lease of the one before
+            tries.append(house.clock.monotonic())
+            if len(tries) < 6:
+                raise Unavailable
+        return await store(*given, **named)
+
+    monkeypatch.setattr(house.database.grants, "store", reluctant)
+    house.wire.after_refresh.append(lapsed(house, id_, ends))
+    await house.cases.tokens.token(house.node, id_)
+    assert tries[-1] - tries[0] > 400
+    assert house.state(id_) is State.CONNECTED
+    assert await house.stored_refresh_token(id_) == "rt-1-2"
+
+
 async def test_what_was_tried_and_refused_as_an_orphan_is_not_put_in_place():
     house, id_ = await connected()
     house.expire()

@@ -49,6 +49,23 @@ async def test_the_shelf_is_looked_at_before_a_spent_token_is_sent():
     assert house.server.accepts(await house.stored_refresh_token(credential_id))
 
 
+async def test_a_shelf_that_cannot_be_read_is_no_fault_of_the_grant():
+    house, away, credential_id = await spilled()
+    away.away, read = False, house.spill.all
+
+    async def unreadable():
+        raise OSError(5, "input/output error")
+
+    house.spill.all = unreadable
+    for _ in range(4):
+        await house.next_try(credential_id)
+        assert house.failure_code(credential_id) == "unavailable"
+    assert len(house.wire.refreshed) == 1, "nothing is sent while the answer may lie there"
+    house.spill.all = read
+    await house.next_try(credential_id)
+    assert house.state(credential_id) is State.CONNECTED
+
+
 async def test_what_another_process_tried_meanwhile_stays_uncertain():
     """It may have found the same token set as an orphan, and heard nothing."""
     house, away, credential_id = await spilled()

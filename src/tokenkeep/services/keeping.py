@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tokenkeep.core import horizon, lifecycle, policy, protocol
-from tokenkeep.core.errors import NotFound, Quarantined
+from tokenkeep.core.errors import NotFound, Quarantined, Unavailable
 from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import Event, Grant, Rotation, State, TokenSet
 from tokenkeep.services import spilling
@@ -168,15 +168,11 @@ class Keeping:
         """Once nobody refreshes any more: put our generation in place, unless a newer one is there by then.
 
         Whoever took over was perhaps refused because our token set is the one that lives; and it cannot have looked on
-        the orphan shelf before we put it there.
+        the orphan shelf before we put it there. However long it takes: a grant at rest is looked at by nobody else.
         """
-        deadline = self.clock.monotonic() + 2 * policy.LEASE_S
-        while self.clock.monotonic() < deadline:
-            adopted = await self._adopt(grant, event)
-            if adopted is not None:
-                return adopted
+        while (adopted := await self._adopt(grant, event)) is None:
             await self.clock.sleep(ADOPT_EVERY_S)
-        return False
+        return adopted
 
     async def _adopt(self, grant: Grant, event: Event) -> bool | None:
         """Whether ours is in place now. None: somebody is refreshing, or the database is away; ask again."""
@@ -210,10 +206,13 @@ class Keeping:
     async def unspilled(self, lease: Lease) -> bool:
         """Before a token is sent that an unfinished refresh may have spent: store the answer, where it lies on the shelf.
 
-        Raises Unavailable: the database still does not take it, so nothing may be sent.
+        Raises Unavailable: the database still does not take it, or the shelf cannot be read, so nothing may be sent.
         """
         name = spilling.name_of(replace(lease.grant, version=lease.grant.version + 1))
-        octets = (await self.spill.all()).get(name)
+        try:
+            octets = (await self.spill.all()).get(name)
+        except OSError as fault:
+            raise Unavailable from fault
         if octets is None:
             return False
         try:
