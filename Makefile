@@ -84,7 +84,7 @@ planted: .venv/.dev ## plant every known bug, each in a process of its own, and 
 
 lock: .venv/.dev ## write the lock files anew; UPGRADE=--upgrade takes newer releases
 	@$(LOCK) $(UPGRADE) pyproject.toml --extra postgres --output-file requirements.lock
-	@$(LOCK) $(UPGRADE) pyproject.toml --extra postgres --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) $(UPGRADE) pyproject.toml --extra postgres --extra databases --extra aws --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		| $(LOCK) $(UPGRADE) - --constraints requirements-dev.lock --output-file requirements-build.lock
 

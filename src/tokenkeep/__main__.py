@@ -170,6 +170,17 @@ def providers_check(directory: Path | None) -> None:
     click.echo(f"{checked} provider files are in order.")
 
 
+@providers.command("discover")
+@click.argument("issuer")
+@click.option("--name", default="", help="What people call it; the host if left out.")
+@click.option("--id", "provider_id", default="", help="The provider's id; made from the address if left out.")
+def providers_discover(issuer: str, name: str, provider_id: str) -> None:
+    """Print a provider file, drafted from what the authorization server at ISSUER (https://…) says of itself."""
+    from tokenkeep.commands import discover_provider
+
+    click.echo(_run(lambda settings: discover_provider(settings, issuer, provider_id=provider_id, name=name)), nl=False)
+
+
 @providers.command("docs")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def providers_docs(directory: Path) -> None:

@@ -13,11 +13,15 @@ from tokenkeep import __version__
 from tokenkeep.adapters import migrate
 from tokenkeep.adapters.catalog import problems
 from tokenkeep.adapters.data_files import data_directory
+from tokenkeep.adapters.discovery import discover
 from tokenkeep.adapters.journal import LogJournal
 from tokenkeep.adapters.metrics import Metrics
+from tokenkeep.adapters.outbound import Outbound, trusted_roots
 from tokenkeep.adapters.passwords import Argon2Passwords
+from tokenkeep.adapters.provider_draft import draft
 from tokenkeep.adapters.provider_pages import index, page
 from tokenkeep.adapters.provider_reader import read
+from tokenkeep.adapters.provider_toml import written
 from tokenkeep.adapters.store import Database
 from tokenkeep.adapters.system import SystemClock, SystemEntropy
 from tokenkeep.assembly import COMMAND
@@ -188,6 +192,18 @@ def provider_problems(directory: Path | None, settings: Callable[[], Settings]) 
     directories = [directory] if directory else provider_directories(settings().providers_dir)
     checked = sum(1 for each in directories for _ in each.glob("*.toml"))
     return [str(problem) for problem in problems(directories)], checked
+
+
+async def discover_provider(settings: Settings, issuer: str, *, provider_id: str, name: str) -> str:
+    """A provider file's text. Raises InvalidInput: nothing usable is found there."""
+    clock = SystemClock()
+    outbound = Outbound(clock, allow=settings.outbound_allow, ssl_context=trusted_roots(settings.ca_file))
+    try:
+        found = await discover(outbound, issuer)
+    finally:
+        await outbound.close()
+    drafted = draft(found, provider_id=provider_id, name=name, checked=clock.now().date())
+    return written(drafted.file, drafted.remarks)
 
 
 def write_provider_pages(directory: Path) -> int:

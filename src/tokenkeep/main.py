@@ -27,9 +27,11 @@ from tokenkeep.adapters.keys import LocalRootKeys, RootKeys
 from tokenkeep.adapters.mail import SmtpMail
 from tokenkeep.adapters.memento import MementoFile
 from tokenkeep.adapters.metrics import Metrics
+from tokenkeep.adapters.minting import MintingAdapter
 from tokenkeep.adapters.outbound import Outbound, trusted_roots
 from tokenkeep.adapters.passwords import Argon2Passwords
 from tokenkeep.adapters.poster import LIMITS, WebhookPoster
+from tokenkeep.adapters.probes.database_probe import DatabaseProbeAdapter
 from tokenkeep.adapters.provider_reader import Problem
 from tokenkeep.adapters.scheduler import Ticker
 from tokenkeep.adapters.spill import SpillDirectory
@@ -130,6 +132,8 @@ def _assemble(
         envelope=envelope,
         catalog=catalog,
         wire=TokenEndpointAdapter(outbound, clock),
+        databases=DatabaseProbeAdapter(allow=settings.outbound_allow, ca_file=settings.ca_file),
+        minter=MintingAdapter(outbound, clock, entropy),
         spill=SpillDirectory(settings.data_dir / "spill"),
         memento=_memento(settings),
         watches=[disk, database.condition],

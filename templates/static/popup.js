@@ -9,7 +9,7 @@ if (new URLSearchParams(location.search).get("window") === "popup") sessionStora
 if (sheet) {
   const { origin, session, state } = sheet.dataset;
   window.opener?.postMessage({ type: "tokenkeep:connect", connect_session: session, state }, origin);
-  // What failed stays readable, and so does a code that is waiting to be copied.
+  // What failed or was lost stays readable, and so does a code that is waiting to be copied.
   const ours = Boolean(window.opener) || sessionStorage.getItem(MARK) === "popup";
-  if (ours && state === "connected") setTimeout(() => window.close(), 1200);
+  if (ours && state === "connected" && !("lost" in sheet.dataset)) setTimeout(() => window.close(), 1200);
 }

@@ -83,6 +83,7 @@ def test_each_kind_takes_its_values(kind: FieldKind, sent: object, stored: objec
         (FieldKind.BOOLEAN, 1, "true or false"),
         (FieldKind.CHOICE, "asia", "one of: eu, us"),
         (FieldKind.JSON, "{", "must be JSON"),
+        (FieldKind.JSON, '{"a": 1,\n b}', "from line 2, column 2 on"),
         (FieldKind.JSON, "5", "object or list"),
         (FieldKind.JSON, "[" * 100_000, "longer than"),
         (FieldKind.JSON, "[" * 50_000, "must be JSON"),

@@ -40,6 +40,21 @@ def test_failing_and_recovered_are_told_exactly_when_it_turns(kind: str, before:
     assert ("credential.failing" in told) == (before not in FAILED and kind == "refresh_failed")
 
 
+@pytest.mark.parametrize(
+    ("kind", "detail", "told"),
+    [
+        ("refreshed", {"scopes_removed": ["write"]}, True),
+        ("reconnected", {"scopes_added": ["files"]}, True),
+        ("refreshed", {"duration_ms": 200}, False),
+        ("edited", {"scopes_added": ["files"]}, False),
+    ],
+)
+def test_changed_scopes_are_told_beside_what_happened(kind: str, detail: dict[str, object], told: bool) -> None:
+    turns = turns_of(kind, before="connected", detail=detail)
+    assert ("credential.scopes_changed" in turns) == told
+    assert turns[0] == f"credential.{kind}"
+
+
 def test_whatever_can_be_told_is_in_the_table_of_types() -> None:
     kinds = [*OUTCOMES, "created", "edited", "disconnected", "reauthorization_expected", "rejection_loop"]
     kinds += [
@@ -52,7 +67,9 @@ def test_whatever_can_be_told_is_in_the_table_of_types() -> None:
         "breaker_closed",
         "webhook_disabled",
     ]
-    told = {type_ for kind in kinds for before in ("", *OUTCOMES) for type_ in turns_of(kind, before=before)}
+    details = ({}, {"scopes_added": ["read"]})
+    each = [(kind, before, detail) for kind in kinds for before in ("", *OUTCOMES) for detail in details]
+    told = {type_ for kind, before, detail in each for type_ in turns_of(kind, before=before, detail=detail)}
     assert told == set(SUBSCRIBABLE)
     assert len(TYPES) == len(set(TYPES)) == len(SUBSCRIBABLE) + 1
     assert set(SUBSCRIBABLE) > FOR_PEOPLE

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -55,6 +56,8 @@ class AuthorizationServer:
         self.gate = asyncio.Event()  # clear it to hold every token request after the rotation, before the answer
         self.gate.set()
         self.entered = asyncio.Event()  # set when a token request has arrived
+        self.pushed: list[dict[str, str]] = []  # the parameters of every request that was taken ahead of a browser
+        self._waiting: dict[str, dict[str, str]] = {}  # request URI -> parameters
         self._codes: dict[str, Code] = {}
         self._numbers = itertools.count(1)
 
@@ -70,6 +73,7 @@ class AuthorizationServer:
             "id": "fake",
             "name": "Fake provider",
             "authorization_endpoint": f"{self.url}/authorize",
+            "pushed_authorization_endpoint": f"{self.url}/par" if self.switches.requires_par else "",
             "token_endpoint": f"{self.url}/token",
             "revocation_endpoint": f"{self.url}/revoke",
             "issuer": self.url if self.switches.sends_iss else "",
@@ -123,6 +127,9 @@ class AuthorizationServer:
         routes: dict[tuple[str, str], Callable[[], Any]] = {
             ("GET", "/authorize"): lambda: self._authorize(query),
             ("POST", "/revoke"): lambda: self._revoke(form, headers),
+            ("POST", "/par"): lambda: self._push(form, headers),
+            ("GET", "/.well-known/oauth-authorization-server"): self._metadata,
+            ("GET", "/.well-known/openid-configuration"): self._metadata,
             ("GET", "/userinfo"): lambda: self._userinfo(headers),
             ("GET", "/journal"): lambda: (200, [asdict(entry) for entry in self.journal]),
             ("POST", "/issue"): lambda: (200, [self.issue() for _ in range(int(query.get("count", 1)))]),
@@ -200,7 +207,49 @@ class AuthorizationServer:
 
     # --- other routes ---------------------------------------------------------------------------------------
 
-    def _authorize(self, query: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
+    def _push(self, form: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        """RFC 9126 section 2."""
+        client_id, secret, _ = client_of(form, headers)
+        if self.switches.down:
+            return self.switches.down_status, {"message": "down"}
+        if self.switches.invalid_client or self.clients.get(client_id) != secret:
+            return 401, {"error": "invalid_client"}
+        if form.get("client_id") != client_id or "request_uri" in form:
+            return 400, {"error": "invalid_request"}
+        if self.switches.refuses_pushed:
+            return 400, {"error": self.switches.refuses_pushed}
+        request_uri = f"urn:ietf:params:oauth:request_uri:{next(self._numbers)}"
+        self._waiting[request_uri] = {name: str(form[name]) for name in form if name != "client_secret"}
+        self.pushed.append(self._waiting[request_uri])
+        return 201, {"request_uri": request_uri, "expires_in": 60}
+
+    def _metadata(self) -> tuple[int, Any]:
+        """RFC 8414, and the same for OpenID Connect."""
+        told = {
+            "issuer": self.url,
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            "revocation_endpoint": f"{self.url}/revoke",
+            "userinfo_endpoint": f"{self.url}/userinfo",
+            "pushed_authorization_request_endpoint": f"{self.url}/par",
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "code_challenge_methods_supported": ["S256"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access", "read"],
+            "authorization_response_iss_parameter_supported": self.switches.sends_iss,
+        }
+        told |= self.switches.metadata or {}
+        return 200, {name: value for name, value in told.items() if value is not None}
+
+    def _authorize(self, query: dict[str, str]) -> tuple[int, Any] | tuple[int, Any, dict[str, str]]:
+        if "request_uri" in query:
+            pushed = self._waiting.pop(query["request_uri"], {})  # once
+            if not pushed or query != {"client_id": pushed["client_id"], "request_uri": query["request_uri"]}:
+                return 400, {"error": "invalid_request_uri"}  # nobody knows where to send the browser
+            query = pushed
+        elif self.switches.requires_par:
+            return 400, {"error": "invalid_request"}
         back = {"state": query.get("state", "")} | ({"iss": self.url} if self.switches.sends_iss else {})
         if self.switches.denies_consent:
             back["error"] = "access_denied"
@@ -262,17 +311,19 @@ def _listening(port: int) -> socket.socket:
     return listener
 
 
-def _uvicorn(application: AuthorizationServer) -> uvicorn.Server:
+def _uvicorn(application: AuthorizationServer, **tls: Any) -> uvicorn.Server:
     # A dropped connection is an exception in the application: intended, so nothing is logged about it.
-    return uvicorn.Server(uvicorn.Config(application, log_level="critical", access_log=False, lifespan="off"))
+    return uvicorn.Server(uvicorn.Config(application, log_level="critical", access_log=False, lifespan="off", **tls))
 
 
 @contextmanager
-def serve(port: int = 0, **switches: Any) -> Iterator[AuthorizationServer]:
-    """The server on loopback, in a thread of its own; its `url` says where."""
+def serve(port: int = 0, *, tls: Path | None = None, **switches: Any) -> Iterator[AuthorizationServer]:
+    """The server on loopback, in a thread of its own; its `url` says where. `tls`: where `cert.pem` and `key.pem` lie."""
     listener = _listening(port)
-    application = AuthorizationServer(url=f"http://127.0.0.1:{listener.getsockname()[1]}", **switches)
-    server = _uvicorn(application)
+    origin = "http://127.0.0.1" if tls is None else "https://localhost"
+    application = AuthorizationServer(url=f"{origin}:{listener.getsockname()[1]}", **switches)
+    files = {} if tls is None else {"ssl_certfile": tls / "cert.pem", "ssl_keyfile": tls / "key.pem"}
+    server = _uvicorn(application, **files)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

@@ -36,6 +36,9 @@ class Switches:
     spurious_invalid_grant: int = 0  # so many of the next refreshes are refused without reason
     sends_iss: bool = True
     denies_consent: bool = False
+    requires_par: bool = False  # the browser may bring a request URI only (RFC 9126)
+    refuses_pushed: str = ""  # the OAuth error that a pushed request is answered with
+    metadata: dict[str, Any] | None = None  # over what the server says of itself; None in it: left out
     scope: str | None = None  # granted instead of what was asked for; None: as asked
     account: dict[str, str] = field(
         default_factory=lambda: {"id": "acc-1", "name": "Ada Lovelace", "workspace": "Acme"}

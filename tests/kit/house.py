@@ -15,8 +15,10 @@ from tests.kit import builders
 from tests.kit.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.kit.builders import WORKSPACE
 from tests.kit.clock import FakeClock
+from tests.kit.databases_asked import FakeDatabases
 from tests.kit.entropy import CountedEntropy
 from tests.kit.envelope import ReadableEnvelope
+from tests.kit.issuer import Issuer
 from tests.kit.journal import ListJournal
 from tests.kit.memory_catalog import MemoryCatalog
 from tests.kit.memory_instance import MemoryMemento, MemoryWatch
@@ -24,6 +26,7 @@ from tests.kit.memory_store import MemoryDatabase
 from tests.kit.passwords import FakePasswords
 from tests.kit.spill import MemorySpill
 from tests.kit.spy_wire import SpyWire
+from tokenkeep.adapters.minting import MintingAdapter
 from tokenkeep.adapters.outbound import Outbound
 from tokenkeep.adapters.tasks import ServiceTasks
 from tokenkeep.adapters.token_endpoint import TokenEndpointAdapter
@@ -89,6 +92,7 @@ class House:
     catalog: MemoryCatalog
     server: AuthorizationServer
     wire: SpyWire
+    issuer: Issuer
     spill: MemorySpill
     watch: MemoryWatch
     journal: ListJournal
@@ -272,6 +276,7 @@ def _wire(server: AuthorizationServer, clock: FakeClock) -> TokenEndpoint:
 def _house(
     catalog: MemoryCatalog, server: AuthorizationServer, wire: SpyWire, *, clock: FakeClock, place: Place | None
 ) -> House:
+    issuer = Issuer()
     place = place or Place(public_url=PUBLIC_URL, return_origins=frozenset({APP}))
     database, envelope, journal, watch = MemoryDatabase(clock), ReadableEnvelope(), ListJournal(), MemoryWatch()
     entropy, tasks, heart, spill, passwords = (
@@ -286,6 +291,8 @@ def _house(
         envelope=envelope,
         catalog=catalog,
         wire=wire,
+        databases=FakeDatabases(),
+        minter=MintingAdapter(Outbound(clock, transport=issuer.transport()), clock, entropy),
         spill=spill,
         memento=MemoryMemento(),
         watches=[watch],
@@ -306,6 +313,7 @@ def _house(
         catalog=catalog,
         server=server,
         wire=wire,
+        issuer=issuer,
         spill=spill,
         watch=watch,
         journal=journal,

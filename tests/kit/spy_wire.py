@@ -34,6 +34,16 @@ class SpyWire:
     ) -> str:
         return self.inner.authorization_url(registration, state=state, verifier=verifier, scopes=scopes, extra=extra)
 
+    async def push(
+        self, registration: Registration, *, state: str, verifier: str, scopes: Sequence[str], extra: Mapping[str, str]
+    ) -> Answer:
+        if self.instead:
+            return self.instead.pop(0)
+        return await self.inner.push(registration, state=state, verifier=verifier, scopes=scopes, extra=extra)
+
+    def pushed_url(self, registration: Registration, *, request_uri: str) -> str:
+        return self.inner.pushed_url(registration, request_uri=request_uri)
+
     def signs_with(self, secret: Secret) -> bool:
         return self.inner.signs_with(secret)
 

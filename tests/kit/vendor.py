@@ -79,7 +79,8 @@ class Consent:
 
 def filling(variable: Variable) -> str:
     """What an administrator enters."""
-    return variable.default or ("sample.example" if variable.format is HostFormat.HOST else "sample")
+    whole = {HostFormat.HOST: "sample.example", HostFormat.ADDRESS: f"https://sample.example/{variable.name}"}
+    return variable.default or whole.get(variable.format, "sample")
 
 
 def moved(provider: Provider) -> Provider:
@@ -97,6 +98,7 @@ def moved(provider: Provider) -> Provider:
     return replace(
         provider,
         authorization_endpoint=address("authorization_endpoint"),
+        pushed_authorization_endpoint=address("pushed_authorization_endpoint"),
         token_endpoint=address("token_endpoint"),
         refresh_endpoint=address("refresh_endpoint"),
         revocation_endpoint=address("revocation_endpoint"),
@@ -129,6 +131,7 @@ class Vendor(httpx2.AsyncBaseTransport):
         self.loses = 0  # so many of the next token answers never arrive
         self.consents: list[Consent] = []
         self._codes: dict[str, Code] = {}
+        self.pushed: dict[str, dict[str, str]] = {}  # request URI -> parameters that no browser came with yet
         self._numbers = count(1)
 
     # --- what the house asks of a server -------------------------------------------------------------------------
@@ -213,6 +216,8 @@ class Vendor(httpx2.AsyncBaseTransport):
         try:
             if _bare(url) == _bare(self.noun.authorization_endpoint):
                 return self._authorize(url)
+            if url == self.noun.pushed_authorization_endpoint:
+                return self._push(request, body)
             if self._revokes(url):
                 return self._revoke(request, body)
             if url in {self.noun.token_endpoint, self.noun.refresh_endpoint}:
@@ -239,10 +244,12 @@ class Vendor(httpx2.AsyncBaseTransport):
     # --- authorization ---------------------------------------------------------------------------------------------
 
     def _authorize(self, url: str) -> httpx2.Response:
-        asked = _single(urlsplit(url).query)
+        carried = _single(urlsplit(url).query)
+        pushed = self.pushed.pop(carried.get("request_uri", ""), None)  # once
+        asked = carried if pushed is None else pushed
         back = {"state": asked.get("state", "")} | ({"iss": HOME} if self.noun.issuer else {})
         try:
-            self._check_authorization(asked)
+            self._check_authorization(carried, pushed)
         except Misfit as misfit:
             self.misfits.append(misfit.reason)
             back["error"] = misfit.error
@@ -254,8 +261,28 @@ class Vendor(httpx2.AsyncBaseTransport):
             back |= {name: self._value(name) for name in self.noun.callback_keep}
         return httpx2.Response(302, headers={"location": f"{asked['redirect_uri']}?{urlencode(back)}"})
 
-    def _check_authorization(self, asked: Mapping[str, str]) -> None:
-        wanted = {**_single(urlsplit(self.noun.authorization_endpoint).query), **self.authorize_params}
+    def _push(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
+        """RFC 9126 section 2: judged as it comes in, and taken for one browser."""
+        form = self._form(request, body)
+        if self.noun.client_auth is ClientAuth.BASIC and form.pop("client_id", "") != CLIENT_ID:
+            raise Misfit("pushed: client_id")
+        pushed = {"client_id": CLIENT_ID, **self._without_client(request, form)}
+        self._check_parameters(pushed, {})
+        request_uri = f"urn:ietf:params:oauth:request_uri:{next(self._numbers)}"
+        self.pushed[request_uri] = pushed
+        return self._answer(request, 201, {"request_uri": request_uri, "expires_in": 60})
+
+    def _check_authorization(self, carried: Mapping[str, str], pushed: Mapping[str, str] | None) -> None:
+        query = _single(urlsplit(self.noun.authorization_endpoint).query)
+        if not self.noun.pushed_authorization_endpoint:
+            self._check_parameters(carried, query)
+        elif pushed is None:
+            raise Misfit("authorization: not pushed")
+        else:
+            _check(carried, {"client_id": CLIENT_ID, **query}, free={"request_uri"}, when="authorization")
+
+    def _check_parameters(self, asked: Mapping[str, str], query: Mapping[str, str]) -> None:
+        wanted = {**query, **self.authorize_params}
         wanted |= {"response_type": "code", "client_id": CLIENT_ID}
         if self.scopes:
             name = "user_scope" if "user_scope_param" in self.noun.quirks else "scope"

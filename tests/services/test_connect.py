@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
 import pytest
 
 from tests.kit import builders
@@ -384,6 +386,86 @@ async def test_a_code_for_another_verifier_is_refused():
     query = await house.browse(mine) | {"code": (await house.browse(other))["code"]}
     with pytest.raises(ProviderRefused):
         await house.finish(mine, query, user=house.owner)
+
+
+# --- pushed ahead (RFC 9126) --------------------------------------------------------------------------------------------
+
+
+async def test_where_the_provider_wants_it_the_browser_carries_a_request_uri_only():
+    house = await make_house(requires_par=True)
+    _, start = await begun(house)
+    assert dict(parse_qsl(urlsplit(start.url).query)).keys() == {"client_id", "request_uri"}
+    (pushed,) = house.server.pushed
+    assert pushed["redirect_uri"].startswith("https://keep.test/oauth/callback/")
+    assert (pushed["scope"], len(pushed["code_challenge"])) == ("read write", 43)
+    outcome = await house.finish(start, user=house.owner)
+    assert outcome.session.state is SessionState.CONNECTED
+
+
+async def test_every_attempt_pushes_a_request_of_its_own():
+    house = await make_house(requires_par=True)
+    _, secret = await house.invite()
+    for _ in range(2):
+        start = await house.cases.connect.begin(secret, user=house.owner, popup=False)
+    first, second = house.server.pushed
+    assert first["state"] != second["state"]
+    query = await house.browse(start)
+    assert query["state"] == second["state"]
+    async with httpx2.AsyncClient(transport=house.server.transport()) as browser:
+        assert (await browser.get(start.url)).status_code == 400, "it is good for one browser"
+
+
+async def test_nothing_is_held_open_while_the_provider_is_asked():
+    house = await make_house(requires_par=True)
+    stored = []
+    push = house.wire.push
+
+    async def watched(registration, **asked):
+        stored.append(await house.database.authorizations.pending_requests(WORKSPACE, house.owner.user_id))
+        return await push(registration, **asked)
+
+    house.wire.push = watched
+    await begun(house)
+    assert stored == [1], "the request is already stored: an attempt that fails counts against the limit (T72)"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "hint"),
+    [
+        (builders.answer('{"error": "invalid_client"}', status=401), "invalid_client", "administrator checks"),
+        (
+            builders.answer('{"error": "invalid_request", "error_description": "MARK"}', status=400),
+            "invalid_request",
+            "administrator checks",
+        ),
+        (
+            builders.answer('{"error": "unauthorized_client"}', status=403),
+            "unauthorized_client",
+            "administrator checks",
+        ),
+        (builders.answer(status=0, fault="refused"), "outbound_refused", "administrator checks"),
+        (builders.answer(status=0, fault="lost"), "answer_lost", "Try again"),
+        (builders.answer(status=0, fault="not_sent"), "not_sent", "Try again"),
+        (builders.answer("<html>MARK</html>", status=502), "http_502", "Try again"),
+        (builders.answer('{"error": "temporarily_unavailable"}', status=503), "http_503", "Try again"),
+        (builders.answer("{}", status=201), "unreadable_answer", "Try again"),
+        (builders.answer('{"access_token": "MARK", "token_type": "bearer"}'), "unreadable_answer", "Try again"),
+    ],
+)
+async def test_a_pushed_request_that_is_not_taken(answer, code, hint):
+    house = await make_house(requires_par=True)
+    session_id, secret = await house.invite()
+    house.wire.instead = [answer]
+    with pytest.raises(ProviderRefused) as refused:
+        await house.cases.connect.begin(secret, user=house.owner, popup=False)
+    assert f"({code})" in refused.value.message
+    assert hint in refused.value.fix
+    assert "MARK" not in refused.value.message + refused.value.fix
+    session = await session_of(house, session_id)
+    assert (session.state, session.problem_code) == (SessionState.FAILED, "provider_refused")
+    assert session.problem_detail == f"{refused.value.message} {refused.value.fix}"
+    start = await house.cases.connect.begin(secret, user=house.owner, popup=False)  # the same link, once it is mended
+    assert (await house.finish(start, user=house.owner)).session.state is SessionState.CONNECTED
 
 
 async def test_a_client_taken_away_meanwhile():

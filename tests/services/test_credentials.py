@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from tokenkeep.core.errors import (
     UnknownType,
     VersionMismatch,
 )
-from tokenkeep.core.model import Account, State
+from tokenkeep.core.model import Account, Call, Injection, State
 from tokenkeep.core.permissions import Scope
 from tokenkeep.services.ports import CredentialFilter
 
@@ -413,6 +414,22 @@ async def test_what_a_services_answer_says_about_a_credential(answer, problem):
     assert bool(verdict.detail) is bool(problem)
     (_, headers, _), *_ = house.wire.calls
     assert headers == {"X-Api-Key": KEY}
+
+
+async def test_the_call_carries_the_credential_wherever_it_belongs():
+    house = await make_house()
+    type_ = house.catalog.known["acmeApi"]
+    rule = Injection(query={"v": "{apiKey}"}, body={"key": "{apiKey}"}, path="/bot{apiKey}")
+    call = Call(method="POST", url="https://provider.test/userinfo", body='{"a": 1}')
+    house.catalog.known["acmeApi"] = replace(type_, injection=rule, test=call)
+    id_ = await stored(house)
+    house.wire.instead = [builders.answer(status=200)]
+    assert (await house.cases.verification.test(house.person, id_)).ok
+    ((sent, headers, query),) = house.wire.calls
+    assert (sent.url, headers, query) == (f"https://provider.test/bot{KEY}/userinfo", {}, {"v": KEY})
+    assert json.loads(sent.body) == {"a": 1, "key": KEY}
+    assert KEY not in repr(sent)
+    assert KEY not in repr(house.journal.records)
 
 
 async def test_a_member_that_must_be_true():

@@ -57,6 +57,7 @@ RENAMED = ResponseMap(
     refresh_expires_in=("data.renewal_life",),
     keep=("data.shard",),
 )
+PAR = "https://sample.example/par?tenant=7"
 INVENTED = {
     "believed the second time": also("gitlab", "invalid_grant_spurious"),
     "milliseconds": also("google", "expires_in_milliseconds"),
@@ -67,6 +68,11 @@ INVENTED = {
     "unencoded basic": also("notion", "secret_in_basic_unencoded"),
     "signed assertion": also("google", client_auth=ClientAuth.PRIVATE_KEY_JWT),
     "signed assertion for an issuer": also("demo", client_auth=ClientAuth.PRIVATE_KEY_JWT),
+    "pushed ahead, basic": also("demo", pushed_authorization_endpoint=PAR),
+    "pushed ahead, post": also("google", pushed_authorization_endpoint=PAR),
+    "pushed ahead, public client": also("google", pushed_authorization_endpoint=PAR, client_auth=ClientAuth.NONE),
+    "pushed ahead, signed": also("google", pushed_authorization_endpoint=PAR, client_auth=ClientAuth.PRIVATE_KEY_JWT),
+    "pushed ahead, JSON and headers": also("notion", pushed_authorization_endpoint=PAR),
     "renamed parts": also("bungie", response=RENAMED),
     "grace and one end": also("gitlab", rotation=Rotation.GRACE, grace_s=30, kills_old_access_token=True),
 }
@@ -110,6 +116,10 @@ class World:
     def check_address(self, url: str) -> None:
         """What the browser is sent to, read without the vendor."""
         asked, provider = dict(parse_qsl(urlsplit(url).query)), self.provider
+        if provider.pushed_authorization_endpoint:
+            own = dict(parse_qsl(urlsplit(provider.authorization_endpoint).query))
+            assert asked.keys() == {"client_id", "request_uri"} | own.keys()
+            asked = self.vendor.pushed[asked["request_uri"]] | own
         assert url.partition("?")[0] == provider.authorization_endpoint.partition("?")[0]
         assert (asked["response_type"], asked["client_id"]) == ("code", CLIENT_ID)
         assert asked["redirect_uri"].startswith("https://keep.test/oauth/callback/")
@@ -150,7 +160,7 @@ class World:
         authorized = await self.house.cases.tokens.authorization(self.house.node, self.id)
         carried = [secret.reveal() for secret in (*authorized.headers.values(), *authorized.query.values())]
         assert any(newest.access_token in value for value in carried)
-        assert "{" not in authorized.base_url
+        assert "{" not in authorized.base_url.reveal()
 
     async def read(self) -> LiveToken:
         return await self.house.cases.tokens.token(self.house.node, self.id)
@@ -394,6 +404,23 @@ DEVIATIONS: list[tuple[str, Mapping[str, Any], str]] = [
     ("google", {"quirks": with_("google", "scope_on_refresh")}, "refresh: scope"),
     ("figma", {"refresh_endpoint": ""}, "the address of a token request"),
 ]
+PUSHED = also("google", pushed_authorization_endpoint=PAR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"pushed_authorization_endpoint": ""}, "authorization: not pushed"),
+        ({"client_auth": ClientAuth.NONE}, AUTHENTICATION),
+        ({"pkce": False}, "authorization: code_challenge"),
+        ({"authorize_params": {}}, "authorization: access_type"),
+    ],
+)
+async def test_what_is_pushed_otherwise_than_the_file_says_is_refused(changes: Mapping[str, Any], finding: str) -> None:
+    walked = await world(PUSHED, **changes)
+    with pytest.raises(ProviderRefused):
+        await walked.connect(checked=False)
+    assert walked.vendor.misfits == [finding]
 
 
 @pytest.mark.parametrize(("name", "changes", "finding"), DEVIATIONS)

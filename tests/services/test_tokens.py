@@ -284,7 +284,8 @@ async def test_the_authorization_of_an_oauth_credential():
     found = await house.cases.tokens.authorization(house.node, id_)
     assert {name: value.reveal() for name, value in found.headers.items()} == {"Authorization": "Bearer at-1-1"}
     token = await house.cases.tokens.token(house.node, id_)
-    assert (found.query, found.base_url) == ({}, "https://api.provider.test")
+    assert (found.query, found.body, found.base_url.reveal()) == ({}, {}, "https://api.provider.test")
+    assert found.secret_in_url is False
     assert (found.fingerprint, found.expires_at) == (token.facts.fingerprint, token.facts.expires_at)
 
 
@@ -307,7 +308,34 @@ async def test_the_authorization_of_a_key_in_a_header():
     id_ = await stored(house, "acmeApi", apiKey="ak-1")
     found = await house.cases.tokens.authorization(house.node, id_)
     assert {name: value.reveal() for name, value in found.headers.items()} == {"X-Api-Key": "ak-1"}
-    assert (found.base_url, found.expires_at, found.fingerprint) == ("https://api.provider.test", None, "")
+    assert (found.base_url.reveal(), found.expires_at, found.fingerprint) == ("https://api.provider.test", None, "")
+
+
+async def test_the_authorization_of_a_key_in_the_path_is_an_address_that_does_not_print():
+    house = await make_house()
+    known = house.catalog.known
+    known["acmeApi"] = replace(known["acmeApi"], injection=Injection(path="/bot{apiKey}"))
+    id_ = await stored(house, "acmeApi", apiKey="ak-1:canary/x")
+    found = await house.cases.tokens.authorization(house.node, id_)
+    assert found.base_url.reveal() == "https://api.provider.test/botak-1:canary%2Fx"
+    assert (found.headers, found.query, found.body, found.secret_in_url) == ({}, {}, {}, True)
+    assert "canary" not in repr(found)
+
+
+async def test_the_authorization_of_a_key_in_the_body():
+    house = await make_house()
+    rule = Injection(body={"key": "{apiKey}"}, query={"v": "2"})
+    house.catalog.known["acmeApi"] = replace(house.catalog.known["acmeApi"], injection=rule)
+    id_ = await stored(house, "acmeApi", apiKey="ak-1")
+    found = await house.cases.tokens.authorization(house.node, id_)
+    assert {name: value.reveal() for name, value in found.body.items()} == {"key": "ak-1"}
+    assert found.secret_in_url is False
+
+
+async def test_the_authorization_of_a_key_in_the_query_says_that_the_address_is_a_secret():
+    house = await make_house()
+    id_ = await stored(house, "acmeQuery", apiKey="ak-1")
+    assert (await house.cases.tokens.authorization(house.node, id_)).secret_in_url is True
 
 
 async def test_the_authorization_of_a_user_and_a_password():

@@ -278,7 +278,9 @@ def make_api(*scopes: Scope, **changes: Any) -> Api:
                 "authorization": Authorization(
                     headers={"Authorization": Secret("Bearer access-1")},
                     query={},
-                    base_url="https://api.acme.example",
+                    body={},
+                    base_url=Secret("https://api.acme.example"),
+                    secret_in_url=False,
                     expires_at=None,
                     fingerprint="print-1",
                 ),

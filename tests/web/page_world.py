@@ -145,6 +145,7 @@ class Credentials:
         self.asked: list[tuple[Any, ...]] = []
         self.removal = Removal(revoked=None, detail="")
         self.wrong: dict[str, str] = {}
+        self.warnings: tuple[str, ...] = ()
 
     async def list(self, caller, wanted):
         self.asked.append(("list", wanted))
@@ -157,14 +158,15 @@ class Credentials:
         if self.wrong:
             raise InvalidInput(fields=self.wrong)
         self.asked.append(("create", type, name, values))
-        self.views.append(view(credential=a.credential(id="credential-new", type=type, name=name)))
+        made = a.credential(id="credential-new", type=type, name=name)
+        self.views.append(view(credential=made, warnings=self.warnings))
         return self.views[-1]
 
     async def edit(self, caller, credential_id, *, name, values, expected_version):
         if self.wrong:
             raise InvalidInput(fields=self.wrong)
         self.asked.append(("edit", credential_id, name, values, expected_version))
-        return await self.get(caller, credential_id)
+        return replace(await self.get(caller, credential_id), warnings=self.warnings)
 
     async def delete(self, caller, credential_id, *, force):
         if self.uses and not force:

@@ -24,7 +24,23 @@ async def test_a_link_is_made() -> None:
         "expires_at": "2026-11-24T13:00:00Z",
         "state": "pending",
     }
-    assert api.connect_sessions.last[2] == body | {"credential_id": "", "values": None, "opener_origin": ""}
+    assert api.connect_sessions.last[2] == body | {
+        "credential_id": "",
+        "more_scopes": [],
+        "values": None,
+        "opener_origin": "",
+    }
+
+
+async def test_further_scopes_are_asked_for_a_credential() -> None:
+    api = make_api()
+    body = {"credential_id": "credential-1", "more_scopes": ["files"]}
+    async with api.client() as client:
+        assert (await client.post(PATH, json=body)).status_code == 201
+        refused = await client.post(PATH, json={**body, "more_scopes": ["x" * 501]})
+    asked = api.connect_sessions.last[2]
+    assert (asked["credential_id"], asked["more_scopes"], asked["scopes"]) == ("credential-1", ["files"], [])
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_input")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ CONNECTED = {
     "needs_person_at": None,
     "failure": None,
     "account": {"id": "account-1", "name": "ada@acme.example", "workspace": ""},
-    "scopes": {"requested": ["read"], "granted": ["read"], "missing": []},
+    "scopes": {"requested": ["read"], "granted": ["read"], "missing": [], "extra": [], "unasked": []},
     "version": 1,
     "warnings": [],
     "created_at": "2026-11-24T12:00:00Z",
@@ -70,16 +70,18 @@ async def test_a_static_credential_has_masks_and_neither_times_nor_scopes() -> N
 @pytest.mark.parametrize(
     ("granted", "expected"),
     [
-        (None, {"requested": ["read", "write"], "granted": ["read", "write"], "missing": []}),
-        (("read",), {"requested": ["read", "write"], "granted": ["read"], "missing": ["write"]}),
+        (None, {"granted": ["read", "write"], "missing": [], "extra": []}),
+        (("read",), {"granted": ["read"], "missing": ["write"], "extra": []}),
+        (("read", "write", "files"), {"granted": ["read", "write", "files"], "missing": [], "extra": ["files"]}),
     ],
 )
-async def test_scopes_say_what_is_missing(granted: tuple[str, ...] | None, expected: dict[str, list[str]]) -> None:
+async def test_scopes_say_how_they_differ(granted: tuple[str, ...] | None, expected: dict[str, list[str]]) -> None:
     grant = builders.grant(scopes_requested=("read", "write"), scopes_granted=granted)
     api = make_api()
-    api.credentials.answers["get"] = view(credential=builders.credential(grant=grant))
+    api.credentials.answers["get"] = view(credential=builders.credential(grant=grant), unasked_scopes=("mail",))
     async with api.client() as client:
-        assert (await client.get(ITEM)).json()["scopes"] == expected
+        found = (await client.get(ITEM)).json()["scopes"]
+    assert found == expected | {"requested": ["read", "write"], "unasked": ["mail"]}
 
 
 async def test_create_passes_on_what_was_sent() -> None:
@@ -113,6 +115,21 @@ async def test_lists_are_filtered_and_paged() -> None:
         "c",
     )
     assert document == {"items": [CONNECTED | {"account": None}], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", {}),
+        ("?type=acmeApi", {"fits": ["acmeApi"]}),
+        ("?type=acmeOAuth2&type=acmeKey&type=acmeApi", {"fits": ["acmeOAuth2", "acmeApi"]}),
+        ("?type=acmeNext&type=acmeApi", {"fits": ["acmeApi"], "unknown_types": ["acmeNext"]}),
+    ],
+)
+async def test_a_list_says_which_types_it_understood(query: str, told: dict[str, list[str]]) -> None:
+    async with make_api().client() as client:
+        document = (await client.get(f"/v1/credentials{query}")).json()
+    assert document == {"items": [CONNECTED | {"account": None}], "next_cursor": None} | told
 
 
 @pytest.mark.parametrize(
@@ -188,7 +205,7 @@ async def test_disconnecting_keeps_the_credential() -> None:
     async with api.client() as client:
         document = (await client.post(f"{ITEM}/disconnect")).json()
     assert (document["state"], document["revoked"], document["detail"]) == ("unconnected", None, "Acme cannot revoke.")
-    assert document["scopes"] == {"requested": [], "granted": [], "missing": []}
+    assert set(map(len, document["scopes"].values())) == {0}
 
 
 @pytest.mark.parametrize(

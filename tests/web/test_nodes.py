@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.kit.clock import NOON
 from tests.web.api_fakes import live_token, make_api
 from tokenkeep.core import errors
+from tokenkeep.core.secret import Secret
 
 TOKEN = "/v1/credentials/credential-1/token"
 
@@ -136,6 +138,29 @@ async def test_a_rejected_token_is_reported_by_its_fingerprint() -> None:
 async def test_a_report_without_a_fingerprint_is_refused(body: dict[str, object]) -> None:
     async with make_api().client() as client:
         assert (await client.post(f"{TOKEN}/refresh", json=body)).json()["code"] == "invalid_input"
+
+
+async def test_an_address_that_is_a_secret_says_so_and_members_of_the_body_stand_beside_it() -> None:
+    api = make_api()
+    api.tokens.answers["authorization"] = replace(
+        api.tokens.answers["authorization"],
+        headers={},
+        body={"key": Secret("k-1")},
+        base_url=Secret("https://api.acme.example/botk-1"),
+        secret_in_url=True,
+    )
+    async with api.client() as client:
+        response = await client.get("/v1/credentials/credential-1/authorization")
+    assert response.json() == {
+        "headers": {},
+        "query": {},
+        "body": {"key": "k-1"},
+        "base_url": "https://api.acme.example/botk-1",
+        "secret_in_url": True,
+        "expires_at": None,
+        "fingerprint": "print-1",
+    }
+    assert response.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 """What forms do: one use case each, then 303; cross-site forms do nothing; what is wrong is shown in the form."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
 
 from tests.kit import builders as a
-from tests.web.page_world import COOKIE, LINK, ORIGIN, World, static_view, view
+from tests.web.page_world import COOKIE, LINK, ORIGIN, STATIC, World, static_view, view
+from tokenkeep.core.model import Field, FieldKind, Injection
 from tokenkeep.services.credentials import Removal
 from tokenkeep.services.verification import Verdict
 from tokenkeep.web.words import NOTICES, fact, paragraphs
@@ -17,6 +20,7 @@ FORMS = (
     "/credentials/credential-1/edit",
     "/credentials/credential-1/test",
     "/credentials/credential-1/reconnect",
+    "/credentials/credential-1/scopes",
     "/credentials/credential-1/disconnect",
     "/credentials/credential-1/delete",
     "/settings/clients/acme",
@@ -109,7 +113,44 @@ def test_what_cannot_be_read_is_said_before_anything_is_made(world, browser, fie
     answer = browser.post("/new/acmeApi", data={"name": "Mine", f"value.{field}": text})
     assert answer.status_code == 400
     assert f'id="value-{field}-wrong"' in answer.text
+    assert ("line 1, column 2" in answer.text) is (field == "extra")
     assert world.credentials.asked == []
+
+
+def test_what_looked_odd_is_said_after_saving(world, browser):
+    world.credentials.views = [static_view()]
+    world.credentials.warnings = ("apiKey: It usually begins with `ak-`.",)
+    answer = browser.post("/new/acmeApi", data={"name": "Mine", "value.apiKey": "sk-1"})
+    assert "tokenkeep-notice=created_odd" in answer.headers["set-cookie"]
+    answer = browser.post("/credentials/credential-2/edit", data={"name": "Mine", "version": "1"})
+    assert "tokenkeep-notice=edited_odd" in answer.headers["set-cookie"]
+
+
+def test_a_form_tells_its_script_what_to_look_at(world, browser):
+    key = replace(STATIC.fields[0], min_length=9, max_length=40)
+    file = Field(name="file", label="File", kind=FieldKind.MULTILINE, secret=True, members=("a", "b"))
+    made = replace(
+        STATIC, fields=(key, file, *STATIC.fields[1:3]), injection=Injection(headers={"A": "Bearer {apiKey}"})
+    )
+    world.catalog.known = [made]
+    text = browser.get("/new/acmeApi").text
+    assert "/static/fields.js" in text
+    assert 'data-watched data-prefix="ak-" data-lead="Bearer" data-min="9" data-max="40"' in text
+    assert 'data-watched data-members="a b"' in text
+    assert "data-watched data-json" in text
+    assert [text.count(f'id="value-{name}-odd"') for name in ("apiKey", "file", "region", "extra")] == [1, 1, 0, 1]
+
+
+def test_the_gallery_shows_only_what_a_tool_asks_for(world, browser):
+    def cards(query: str) -> list[str]:
+        return re.findall(r'class="button small action [^"]*" href="/new/([^"]+)"', browser.get(f"/{query}").text)
+
+    assert cards("") == ["acmeOAuth2", "acmeApi"]
+    assert cards("?types=acmeApi") == ["acmeApi"]
+    assert cards("?types=acmeNext,acmeApi") == ["acmeApi"]
+    assert cards("?types=acmeNext") == ["acmeOAuth2", "acmeApi"], "a question of which nothing is known hides nothing"
+    assert cards("?types=acmeApi&q=files") == []
+    assert 'name="types" value="acmeApi"' in browser.get("/?types=acmeApi").text
 
 
 def test_an_oauth_type_leads_to_a_connect_link(world, browser):
@@ -136,6 +177,36 @@ def test_an_edit_sends_only_what_was_filled_in_with_the_version_seen(world, brow
     answer = browser.post("/credentials/credential-2/edit", data=form)
     assert answer.headers["location"] == "/credentials/credential-2"
     assert world.credentials.asked == [("edit", "credential-2", "New name", {"region": "us", "strict": False}, 1)]
+
+
+def test_an_edit_removes_what_was_emptied_and_secrets_only_on_demand(world, browser):
+    form = {"name": "N", "version": "1", "value.retries": "", "value.pem": "", "value.extra": "", "clear.extra": "yes"}
+    browser.post("/credentials/credential-2/edit", data=form)
+    assert world.credentials.asked[0][3] == {"strict": False, "retries": None, "extra": None}
+
+
+def test_a_stored_optional_secret_offers_to_be_removed(world, browser):
+    masked = {"apiKey": "••••cdef", "pem": "••••"}
+    world.credentials.views[1] = static_view(credential=a.credential(id="credential-2", type="acmeApi", masked=masked))
+    page = browser.get("/credentials/credential-2/edit").text
+    assert 'name="clear.pem"' in page
+    assert 'name="clear.apiKey"' not in page, "it is required"
+    assert 'name="clear.extra"' not in page, "nothing is stored"
+
+
+def test_what_nobody_foresaw_is_a_page_to_a_browser(world, caplog):
+    async def breaks(*_: object, **__: object) -> None:
+        raise ValueError("secret-in-a-fault")
+
+    world.credentials.get = breaks
+    browser = TestClient(world.app(), base_url=ORIGIN, raise_server_exceptions=False)
+    browser.cookies.set("tokenkeep-session", COOKIE)
+    shown = browser.get("/credentials/credential-1", headers={"Accept": "text/html"})
+    assert (shown.status_code, shown.headers["content-type"].split(";")[0]) == (500, "text/html")
+    assert "secret-in-a-fault" not in shown.text
+    told = browser.get("/credentials/credential-1", headers={"Accept": "application/json"})
+    assert (told.status_code, told.json()["code"]) == (500, "internal")
+    assert "unforeseen ValueError" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,12 @@ def authenticated(
     return _prepared(Authentication(registration.client.client_id, secret, method), "POST", url, headers, body)
 
 
+def names_client(registration: Registration) -> bool:
+    """Whether the proof puts the client id into the body, where a parameter may stand only once."""
+    public = registration.secret is None or not registration.secret.reveal()
+    return public or registration.provider.client_auth is not ClientAuth.BASIC
+
+
 def basic(registration: Registration, verb: str, url: str, headers: dict[str, str]) -> tuple[str, dict[str, str]]:
     """A request without a body, by client id and secret."""
     secret = registration.secret.reveal() if registration.secret else ""

@@ -100,11 +100,16 @@ class Egress:
     def permits(self, host: str, address: str) -> bool:
         """Whether a connection to `host` may go to this address of it."""
         try:
-            wrapped = ip_address(address.partition("%")[0])
+            inner = unwrap(ip_address(address.partition("%")[0]))
         except ValueError:
             return False
+        return is_public(inner) or self.lets_through(host, address)
+
+    def lets_through(self, host: str, address: str) -> bool:
+        """Whether an administrator has named this address, or the host that it is an address of."""
+        wrapped = ip_address(address.partition("%")[0])
         inner = unwrap(wrapped)
-        if is_public(inner) or any(found in network for network in self._networks for found in (wrapped, inner)):
+        if any(found in network for network in self._networks for found in (wrapped, inner)):
             return True
         return host.casefold() in self._hosts and not any(inner in network for network in _NEVER_BY_NAME)
 

@@ -19,7 +19,7 @@ COLOURS = (
 """Grounds for white letters: each has a contrast of at least 4.5 to white (WCAG 2.2, 1.4.3)."""
 
 _ACTIVE = re.compile(
-    r"<!|<\?|<\s*(?:script|style|foreignobject|iframe|image|use|a|animate|set)\b|\bon[a-z]+\s*=|href|url\(|@import|&#",
+    r"<!|<\?|<\s*(?:script|style|foreignobject|iframe|image|use|a|animate|set)\b|\bon[a-z]+\s*=|\bhref\s*=|url\(|@import|&#",
     re.IGNORECASE,
 )
 

@@ -19,7 +19,8 @@ from structlog.typing import Processor
 
 from tokenkeep.adapters.redaction import one_line, redact_fact
 
-_QUIET = ("httpx2", "httpcore2", "authlib", "sqlalchemy", "aiosqlite", "alembic", "apscheduler")
+_DRIVERS = ("aiomysql", "asyncpg", "neo4j", "pymongo", "redis")
+_QUIET = ("httpx2", "httpcore2", "authlib", "sqlalchemy", "aiosqlite", "alembic", "apscheduler", *_DRIVERS)
 _SERVER = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _FIRST = ("time", "level", "action", "logger")
 _Facts = MutableMapping[str, Any]

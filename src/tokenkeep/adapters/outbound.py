@@ -70,7 +70,7 @@ class VettingBackend(httpcore2.AsyncNetworkBackend):
         self, egress: Egress, *, resolve: Resolve | None = None, inner: httpcore2.AsyncNetworkBackend | None = None
     ) -> None:
         self._egress = egress
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or resolved
         self._inner = inner or httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -108,12 +108,9 @@ class VettingBackend(httpcore2.AsyncNetworkBackend):
 
     async def _vetted(self, host: str, port: int) -> Sequence[str]:
         try:
-            found = [host] if _is_address(host) else await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
+            return await vetted(self._egress, host, port, resolve=self._resolve)
+        except OSError as error:
             raise httpcore2.ConnectError("the name could not be resolved") from error
-        if not all(self._egress.permits(host, address) for address in found):
-            raise AddressRefused
-        return found[:_MOST_ADDRESSES]
 
 
 class VettedTransport(httpx2.AsyncHTTPTransport):
@@ -244,7 +241,24 @@ class Outbound:
         return response.status_code, told, body.decode(errors="replace")
 
 
-async def _resolve(host: str, port: int) -> Sequence[str]:
+async def vetted(egress: Egress, host: str, port: int, *, resolve: Resolve) -> Sequence[str]:
+    """The addresses of `host` that a connection may go to: none is left out, few are enough.
+
+    Raises:
+        AddressRefused: one of them may not be reached.
+        OSError: there are none.
+    """
+    try:
+        found = [host] if _is_address(host) else await resolve(host, port)
+    except UnicodeError as error:
+        raise OSError("no name can be written so") from error
+    if not all(egress.permits(host, address) for address in found):
+        raise AddressRefused
+    return found[:_MOST_ADDRESSES]
+
+
+async def resolved(host: str, port: int) -> Sequence[str]:
+    """What the system's resolver says."""
     answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 

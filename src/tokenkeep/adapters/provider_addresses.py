@@ -21,6 +21,14 @@ from tokenkeep.core.model import FieldKind, HostFormat
 PUBLIC_URL = "public_url"
 """The hole that only the demo provider has: our own address."""
 
+_ENDPOINTS = (
+    "authorization_endpoint",
+    "pushed_authorization_endpoint",
+    "token_endpoint",
+    "refresh_endpoint",
+    "revocation_endpoint",
+    "issuer",
+)
 _TWO_LABELS = re.compile(r"(?:\.[a-z0-9-]+){2,}(?::[0-9]+)?")
 _SHARED_SUFFIX = re.compile(r"\.(?:ac|co|com|edu|gov|net|org)\.[a-z]{2}(?::[0-9]+)?")
 """`.co.uk` and the like: under them anybody can register, so two labels are not enough."""
@@ -44,12 +52,15 @@ def check(file: ProviderFile) -> Iterator[Finding]:
         fields = {field.name for field in table.fields}
         for path, template in _type_addresses(index, table):
             yield from _address(file, path, template, allowed=shared | fields, table=table)
+    for path, template, table in _mint_addresses(file):
+        fields = {field.name for field in table.fields}
+        yield from _address(file, path, template, allowed=fields, table=table)
     yield from _hosts(file, shared)
 
 
 def _endpoints(file: ProviderFile) -> Iterator[tuple[Path, str]]:
     if file.oauth is not None:
-        for name in ("authorization_endpoint", "token_endpoint", "refresh_endpoint", "revocation_endpoint", "issuer"):
+        for name in _ENDPOINTS:
             if template := getattr(file.oauth, name):
                 yield ("oauth", name), template
     if file.account is not None:
@@ -65,6 +76,13 @@ def _type_addresses(index: int, table: TypeTable) -> Iterator[tuple[Path, str]]:
         yield ("types", index, "test", "url"), table.test.url
 
 
+def _mint_addresses(file: ProviderFile) -> Iterator[tuple[Path, str, TypeTable]]:
+    """Where tokens are asked for: not among `hosts`, which are where tokens are used."""
+    for index, table in enumerate(file.types):
+        if table.mint is not None and table.mint.url:
+            yield ("types", index, "mint", "url"), table.mint.url, table
+
+
 def _address(
     file: ProviderFile, path: Path, template: str, *, allowed: set[str], table: TypeTable | None = None
 ) -> Iterator[Finding]:
@@ -75,7 +93,8 @@ def _address(
             yield Finding(path, f"`{{{name}}}` would put a secret into an address.", "Send it in a header instead.")
     if template.startswith("{"):
         first = holes(template)[0]
-        if first in allowed and first != PUBLIC_URL and kinds.get(first) is not FieldKind.URL:
+        whole = first in _addresses(file) or kinds.get(first) is FieldKind.URL
+        if first in allowed and first != PUBLIC_URL and not whole:
             hint = "Write `https://` and the literal host before it, or make it a field of kind `url`."
             yield Finding(path, f"`{{{first}}}` cannot be the beginning of an address.", hint)
         return
@@ -85,6 +104,11 @@ def _address(
             path, "An address must hold no user name and no fragment.", "Remove the part before `@` or from `#` on."
         )
     yield from _suffix(file, path, template.removeprefix("https://").partition("/")[0].partition("?")[0])
+
+
+def _addresses(file: ProviderFile) -> set[str]:
+    """Variables that an administrator fills with a whole address."""
+    return {variable.name for variable in file.variables if variable.format is HostFormat.ADDRESS}
 
 
 def unknown_holes(path: Path, template: str, *, allowed: set[str]) -> Iterator[Finding]:
@@ -111,9 +135,11 @@ def _suffix(file: ProviderFile, path: Path, host: str) -> Iterator[Finding]:
 
 
 def _hosts(file: ProviderFile, shared: set[str]) -> Iterator[Finding]:
-    addresses = {field.name for table in file.types for field in table.fields if field.kind is FieldKind.URL}
+    fields = [field for table in file.types for field in table.fields]
+    addresses = {field.name for field in fields if field.kind is FieldKind.URL} | _addresses(file)
+    texts = {field.name for field in fields if field.kind in {FieldKind.TEXT, FieldKind.CHOICE}}
     for index, template in enumerate(file.hosts):
-        yield from unknown_holes(("hosts", index), template, allowed=shared | addresses)
+        yield from unknown_holes(("hosts", index), template, allowed=shared | addresses | texts)
         if not (template.startswith("{") and template[1:-1] in addresses):
             yield from _suffix(file, ("hosts", index), template)
     for path, template in _carrying(file):

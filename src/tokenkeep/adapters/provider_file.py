@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from tokenkeep.core.model import ClientAuth, FieldKind, HostFormat, ResponseMap, Rotation
+from tokenkeep.core.model import ClientAuth, Driver, FieldKind, HostFormat, ResponseMap, Rotation
 
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
 Prose = Annotated[str, Meta(max_length=4000)]
@@ -22,9 +22,12 @@ FieldName = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Address = Annotated[str, Meta(pattern=r"^(https://|\{[A-Za-z][A-Za-z0-9_]*\})[^\s]*$", max_length=1000)]
 Web = Annotated[str, Meta(pattern=r"^https://[^\s{}]+$", max_length=1000)]
 HostTemplate = Annotated[str, Meta(pattern=r"^[a-z0-9{][A-Za-z0-9_{}.-]*(:[0-9]{1,5})?$", max_length=255)]
+OneHole = Annotated[str, Meta(pattern=r"^(\{[A-Za-z][A-Za-z0-9_]*\}|[^{}]*)$", max_length=200)]
 Seconds = Annotated[int, Meta(ge=1, le=315360000)]
 Path = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$")]
 Paths = Annotated[tuple[Path, ...], Meta(min_length=1)]
+Length = Annotated[int, Meta(ge=1, le=65536)]
+PathTemplate = Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~:{}-]+)+$", max_length=200)]
 Letter = Annotated[str, Meta(min_length=1, max_length=2)]
 
 Quirk = Literal[
@@ -93,6 +96,7 @@ class OAuth(_Table, frozen=True):
 
     authorization_endpoint: Address
     token_endpoint: Address
+    pushed_authorization_endpoint: Address | None = None
     refresh_endpoint: Address | None = None
     revocation_endpoint: Address | None = None
     revocation_style: Literal["rfc7009", "github", "bearer"] = "rfc7009"
@@ -167,6 +171,9 @@ class FieldTable(_Table, frozen=True):
     help: Prose = ""
     placeholder: str = ""
     prefix: str = ""
+    min_length: Length | None = None
+    max_length: Length | None = None
+    members: tuple[FieldName, ...] = ()
 
 
 class InjectionTable(_Table, frozen=True):
@@ -175,7 +182,65 @@ class InjectionTable(_Table, frozen=True):
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     basic: tuple[str, str] | None = None
+    body: dict[str, str] = {}
+    path: PathTemplate | None = None
     secret_in_query_because: Line | None = None
+    secret_in_path_because: Line | None = None
+
+
+class AssertionTable(_Table, frozen=True):
+    """`[types.mint.assertion]`: a JWT signed with a key from the credential."""
+
+    key: Line
+    algorithm: Literal["", "RS256", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS512"] = ""
+    header: dict[str, Line] = {}
+    claims: dict[str, Line] = {}
+    life_s: Annotated[int, Meta(ge=30, le=86400)] = 300
+    back_s: Annotated[int, Meta(ge=0, le=300)] = 0
+
+
+class AwsTable(_Table, frozen=True):
+    """`[types.mint.aws]`: the request is signed as AWS wants it (Signature Version 4)."""
+
+    key: Line
+    secret: Line
+    region: Line
+    service: Line
+    session: str = ""
+
+
+class MintTable(_Table, frozen=True):
+    """`[types.mint]`: how a short-lived token is obtained from the type's fields, without a person."""
+
+    source: Web
+    checked: date
+    url: Address | None = None
+    method: Literal["POST", "GET"] = "POST"
+    client_auth: Line = ClientAuth.NONE.value
+    client_id: str = ""
+    client_secret: str = ""
+    body_format: Literal["form", "json"] = "form"
+    params: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    assertion: AssertionTable | None = None
+    aws: AwsTable | None = None
+    gives: dict[str, Path] = {}
+    response: Response = Response()
+    quirks: tuple[Quirk, ...] = ()
+    ttl_s: Seconds | None = None
+
+
+class ProbeTable(_Table, frozen=True):
+    """`[types.probe]`: how to sign in at the database that the type is for."""
+
+    driver: Driver
+    url: OneHole = ""
+    host: OneHole = ""
+    port: OneHole = ""
+    user: OneHole = ""
+    password: OneHole = ""
+    database: OneHole = ""
+    tls: OneHole = ""
 
 
 class TypeTable(_Table, frozen=True):
@@ -191,9 +256,11 @@ class TypeTable(_Table, frozen=True):
     scopes: tuple[Line, ...] = ()
     authorize_params: dict[str, str] = {}
     fields: tuple[FieldTable, ...] = ()
+    mint: MintTable | None = None
     injection: InjectionTable | None = None
     base_url: Address | None = None
     test: CallTable | None = None
+    probe: ProbeTable | None = None
     docs_url: Web | None = None
     popularity: Annotated[int, Meta(ge=0, le=100)] = 0
 

@@ -11,19 +11,26 @@ from typing import Any
 from tokenkeep.adapters.provider_file import (
     CallTable,
     FieldTable,
+    MintTable,
     OAuth,
+    ProbeTable,
     ProviderFile,
+    Response,
     Tokens,
     TypeTable,
     VariableTable,
 )
 from tokenkeep.core.injection import BEARER
 from tokenkeep.core.model import (
+    Assertion,
+    AwsSigner,
     Call,
     CredentialType,
     Field,
     FieldKind,
     Injection,
+    Mint,
+    Probe,
     Provider,
     ResponseMap,
     Rotation,
@@ -60,6 +67,7 @@ def _authorization_server(oauth: OAuth) -> dict[str, Any]:
     named = oauth.account_from_token
     return {
         "authorization_endpoint": oauth.authorization_endpoint,
+        "pushed_authorization_endpoint": oauth.pushed_authorization_endpoint or "",
         "token_endpoint": oauth.token_endpoint,
         "refresh_endpoint": oauth.refresh_endpoint or "",
         "revocation_endpoint": oauth.revocation_endpoint or "",
@@ -80,7 +88,7 @@ def _authorization_server(oauth: OAuth) -> dict[str, Any]:
         "account_from_token": {
             part: path for part in ("id", "name", "workspace") if (path := getattr(named, part)) is not None
         },
-        "response": ResponseMap(**{name: getattr(oauth.response, name) for name in oauth.response.__struct_fields__}),
+        "response": _response(oauth.response),
     }
 
 
@@ -118,11 +126,13 @@ def _type(file: ProviderFile, table: TypeTable) -> CredentialType:
         aliases=table.aliases,
         fields=tuple(_field(field) for field in table.fields),
         oauth=table.oauth,
+        mint=_mint(table.mint),
         scopes=table.scopes,
         authorize_params=table.authorize_params,
         injection=_injection(table),
         base_url=table.base_url or file.base_url or "",
         test=_call(table.test or (file.account if table.oauth else None)),
+        probe=_probe(table.probe),
         docs_url=table.docs_url or file.docs_url or "",
         popularity=table.popularity,
     )
@@ -130,8 +140,37 @@ def _type(file: ProviderFile, table: TypeTable) -> CredentialType:
 
 def _injection(table: TypeTable) -> Injection | None:
     if table.injection is None:
-        return BEARER if table.oauth else None
-    return Injection(headers=table.injection.headers, query=table.injection.query, basic=table.injection.basic)
+        return BEARER if table.oauth or table.mint is not None else None
+    told = table.injection
+    return Injection(headers=told.headers, query=told.query, basic=told.basic, body=told.body, path=told.path or "")
+
+
+def _mint(table: MintTable | None) -> Mint | None:
+    if table is None:
+        return None
+    assertion = table.assertion
+    aws = table.aws
+    own = {"url", "assertion", "aws", "response", "quirks", "source", "checked"}
+    return Mint(
+        **{name: getattr(table, name) for name in table.__struct_fields__ if name not in own},
+        url=table.url or "",
+        assertion=Assertion(**{name: getattr(assertion, name) for name in assertion.__struct_fields__})
+        if assertion is not None
+        else None,
+        aws=AwsSigner(**{name: getattr(aws, name) for name in aws.__struct_fields__}) if aws is not None else None,
+        response=_response(table.response),
+        quirks=frozenset(table.quirks),
+    )
+
+
+def _response(table: Response) -> ResponseMap:
+    return ResponseMap(**{name: getattr(table, name) for name in table.__struct_fields__})
+
+
+def _probe(table: ProbeTable | None) -> Probe | None:
+    if table is None:
+        return None
+    return Probe(**{name: getattr(table, name) for name in table.__struct_fields__})
 
 
 def _field(table: FieldTable) -> Field:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tokenkeep.adapters.provider_file import FieldTable, OAuth, ProviderFile, Tokens, TypeTable
+from tokenkeep.adapters.provider_file import FieldTable, InjectionTable, OAuth, ProviderFile, Tokens, TypeTable
 
 _ROTATIONS = {
     "none": "A refresh token stays valid when it is used.",
@@ -136,9 +136,18 @@ def _field(field: FieldTable) -> str:
 
 def _use(table: TypeTable) -> str:
     tested = "It can be tested by one call." if table.test is not None else "It is not tested by a call."
+    tested = "It can be tested by signing in at the database." if table.probe is not None else tested
     if table.oauth or table.injection is not None:
-        return f"Nodes may ask for a ready header. {tested}"
+        return f"Nodes may ask for a ready {_place(table.injection)}. {tested}"
     return f"Nodes read its values. {tested}"
+
+
+def _place(injection: InjectionTable | None) -> str:
+    if injection is None or injection.headers or injection.basic:
+        return "header"
+    if injection.path:
+        return "address; it holds the secret, so keep it out of logs"
+    return "query" if injection.query else "member of the body"
 
 
 def _cell(text: str) -> str:

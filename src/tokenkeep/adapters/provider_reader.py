@@ -38,6 +38,7 @@ _IN_WORDS = {
     "^[A-Za-z][A-Za-z0-9]{": "Begin with a letter; letters and digits may follow.",
     "^[a-z0-9{]": "Write a host name without `https://` and without a path.",
     r"^[A-Za-z0-9_]+(\.": "Write a dotted path, such as `user.id`.",
+    "^(/[A-Za-z0-9._~:{}-]+)": "Write the beginning of a path, such as `/bot{token}`, without a slash at its end.",
 }
 _STAND_INS: dict[str, Any] = {"format": "label", "rotation": "unknown", "checked": "2000-01-01", "types": []}
 

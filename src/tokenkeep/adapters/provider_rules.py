@@ -1,20 +1,24 @@
 """Rules over a whole provider file that its shape alone cannot say.
 
 Owns: what must go together, and what must not. Does not own: the shape (`provider_file`), addresses
-(`provider_addresses`), rules over many files (`catalog`).
+(`provider_addresses`), how a credential is put on requests (`provider_injection`), rules over many files (`catalog`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tokenkeep.adapters.provider_addresses import Finding, call_problems, header_problems, unknown_holes
+from tokenkeep.adapters.provider_addresses import Finding, call_problems, header_problems
 from tokenkeep.adapters.provider_addresses import check as check_addresses
 from tokenkeep.adapters.provider_file import FieldTable, OAuth, ProviderFile, Tokens, TypeTable, VariableTable
+from tokenkeep.adapters.provider_injection import SECRET_KINDS
+from tokenkeep.adapters.provider_injection import check as check_injection
+from tokenkeep.adapters.provider_minting import check as check_mint
+from tokenkeep.adapters.provider_probing import check as check_probe
 from tokenkeep.adapters.toml_lines import Path
 from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.field_kinds import Unfit, read
-from tokenkeep.core.injection import check_variable, holes
+from tokenkeep.core.injection import check_variable
 from tokenkeep.core.model import Field, FieldKind, HostFormat, Rotation, Variable
 
 _PROTOCOLS_OWN = frozenset(
@@ -32,6 +36,8 @@ _PROTOCOLS_OWN = frozenset(
         "password",
         "redirect_uri",
         "refresh_token",
+        "request",
+        "request_uri",
         "response_type",
         "state",
         "username",
@@ -40,7 +46,6 @@ _PROTOCOLS_OWN = frozenset(
 """Parameters no file may set: with them it could ask for another grant, such as the implicit or the password one."""
 
 _RESERVED_NAMES = frozenset({"access_token", "client_id", "public_url"})
-_SECRET_KINDS = frozenset({FieldKind.SECRET, FieldKind.MULTILINE, FieldKind.JSON})
 
 
 def check(file: ProviderFile) -> list[Finding]:
@@ -112,7 +117,7 @@ def _tokens(tokens: Tokens) -> Iterator[Finding]:
 def _variable(path: Path, table: VariableTable) -> Iterator[Finding]:
     if table.name in _RESERVED_NAMES:
         yield Finding((*path, "name"), f"`{table.name}` has a meaning of its own.", "Choose another name.")
-    if table.format is HostFormat.HOST and table.asked_of == "credential":
+    if table.format in {HostFormat.HOST, HostFormat.ADDRESS} and table.asked_of == "credential":
         hint = 'Use `asked_of = "client"`, or a `label` within the provider\'s domain.'
         yield Finding((*path, "asked_of"), "Only an administrator may name a whole host.", hint)
     if table.default:
@@ -131,9 +136,11 @@ def _type(file: ProviderFile, path: Path, table: TypeTable) -> Iterator[Finding]
     yield from call_problems((*path, "test"), table.test)
     for index, field in enumerate(table.fields):
         yield from _field((*path, "fields", index), field)
+    yield from check_mint((*path, "mint"), table)
+    yield from check_probe((*path, "probe"), table)
     if table.injection is not None:
-        yield from _injection((*path, "injection"), table)
-    elif table.test is not None and not table.oauth:
+        yield from check_injection(file, path, table)
+    elif table.test is not None and not table.oauth and table.mint is None:
         hint = "Add [types.injection], or remove the test."
         yield Finding((*path, "test"), "A test needs to know how the credential is sent.", hint)
 
@@ -156,9 +163,14 @@ def _field(path: Path, table: FieldTable) -> Iterator[Finding]:
         hint = 'Give `options` with `kind = "choice"`, and only with it.'
         yield Finding((*path, "kind"), "Options and kind do not fit together.", hint)
         return
+    if table.members and table.kind not in {FieldKind.JSON, FieldKind.MULTILINE}:
+        hint = 'Use `kind = "json"` or `kind = "multiline"`, or remove this line.'
+        yield Finding((*path, "members"), "Only a document has members.", hint)
+    if table.min_length and table.max_length and table.min_length > table.max_length:
+        yield Finding((*path, "max_length"), "No value is so long and so short.", "Mend one of the two lengths.")
     if table.default is None:
         return
-    if table.kind in _SECRET_KINDS:
+    if table.kind in SECRET_KINDS:
         yield Finding((*path, "default"), "A secret has no default.", "Remove it; use `placeholder` for an example.")
         return
     field = Field(name=table.name, label=table.label, kind=table.kind, options=table.options)
@@ -170,35 +182,6 @@ def _field(path: Path, table: FieldTable) -> Iterator[Finding]:
         yield Finding(
             (*path, "default"), f"The default does not fit the kind `{table.kind}`.", "Mend the default or the kind."
         )
-
-
-def _injection(path: Path, table: TypeTable) -> Iterator[Finding]:
-    injection = table.injection
-    if injection is None:
-        return
-    fields = {field.name: field.kind for field in table.fields}
-    allowed = set(fields) | ({"access_token"} if table.oauth else set())
-    for place, template in _templates(path, table):
-        yield from unknown_holes(place, template, allowed=allowed)
-    yield from header_problems((*path, "headers"), injection.headers)
-    secrets = {name for name, kind in fields.items() if kind in _SECRET_KINDS} | {"access_token"}
-    exposed = [name for name, template in injection.query.items() if secrets & set(holes(template))]
-    if exposed and not injection.secret_in_query_because:
-        hint = "Use a header. If the provider accepts nothing else, say so in `secret_in_query_because`."
-        yield Finding((*path, "query", exposed[0]), "A secret in a query ends up in logs.", hint)
-    if not (injection.headers or injection.query or injection.basic):
-        yield Finding(path, "The injection puts nothing on a request.", "Give `headers`, `query` or `basic`.")
-
-
-def _templates(path: Path, table: TypeTable) -> Iterator[tuple[Path, str]]:
-    injection = table.injection
-    if injection is None:
-        return
-    for part, templates in (("headers", injection.headers), ("query", injection.query)):
-        for name, template in templates.items():
-            yield (*path, part, name), f"{name} {template}"
-    for template in injection.basic or ():
-        yield (*path, "basic"), template
 
 
 def _repeated(path: Path, names: Iterable[str]) -> Iterator[Finding]:

@@ -27,11 +27,16 @@ _QUOTED, _BARE = r"(?<=[\"'])[^\"'\\\r\n]+", r"[^\s\"'\\&,;{}<>]+"
 _NAMED = re.compile(rf"({_SECRET_NAMES}){_SEPARATOR}(?:{_QUOTED}|{_BARE})", re.IGNORECASE)
 # These are everyday words, so only their form in URLs and form bodies counts.
 _PARAMETER = re.compile(r"\b(code|state|token)=[^\s\"'&,;<>]+", re.IGNORECASE)
+# Some services take a key in the query under any name, or a token in the path that only its form tells (Telegram).
+_QUERY = re.compile(r"(https?://[^\s\"'<>?#]+\?)[^\s\"'<>]+", re.IGNORECASE)
+_BOT_TOKEN = re.compile(r"([0-9]{5,}(?::|%3A))[A-Za-z0-9_-]{16,}", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """The text with everything that looks like a secret replaced by stars."""
     text = _OUR_KEY.sub(rf"\g<1>{STARS}", text)
+    text = _QUERY.sub(rf"\g<1>{STARS}", text)
+    text = _BOT_TOKEN.sub(rf"\g<1>{STARS}", text)
     text = _HEADER.sub(rf"\g<1>\g<2>{STARS}", text)
     text = _BEARER.sub(rf"\g<1>\g<2>{STARS}", text)
     text = _JWT.sub(STARS, text)

@@ -1,8 +1,8 @@
 """The provider's authorization server, as seen from here.
 
-Owns: authorization URLs with PKCE, token, revocation and verification requests on the wire. Does not own: which
-parameters are asked for (`core/protocol`), what an answer means (`core/judgement`), how a client proves itself
-(`client_authentication`), connections (`outbound`).
+Owns: authorization URLs with PKCE, pushed authorization, token, revocation and verification requests on the wire. Does
+not own: which parameters are asked for (`core/protocol`), what an answer means (`core/judgement`), how a client proves
+itself (`client_authentication`), connections (`outbound`).
 
 Authlib builds the requests with its pure parts. Its client is not used: it takes error bodies for tokens and raises
 on odd answers after the provider has rotated.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
@@ -20,7 +20,7 @@ from authlib.oauth2.rfc7009 import prepare_revoke_token_request
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc.errors import JoseError
 
-from tokenkeep.adapters.client_authentication import authenticated, basic
+from tokenkeep.adapters.client_authentication import authenticated, basic, names_client
 from tokenkeep.adapters.outbound import Outbound
 from tokenkeep.adapters.private_keys import is_private_key
 from tokenkeep.core.errors import InvalidInput
@@ -51,21 +51,29 @@ class TokenEndpointAdapter:
         Raises:
             InvalidInput: a variable of the address is missing.
         """
-        provider = registration.provider
-        parameters = authorization_parameters(
-            provider,
-            client_id=registration.client.client_id,
-            redirect_uri=registration.redirect_uri,
-            state=state,
-            scopes=scopes,
-            extra=extra,
-        )
-        if provider.pkce:
-            parameters["code_challenge"] = create_s256_code_challenge(verifier)  # type: ignore[no-untyped-call]
-            parameters["code_challenge_method"] = "S256"
+        parameters = _parameters(registration, state=state, verifier=verifier, scopes=scopes, extra=extra)
         client_id, response_type = parameters.pop("client_id"), parameters.pop("response_type")
-        endpoint = self._address(registration, provider.authorization_endpoint)
+        endpoint = self._address(registration, registration.provider.authorization_endpoint)
         return str(prepare_grant_uri(endpoint, client_id, response_type, **parameters))
+
+    async def push(
+        self, registration: Registration, *, state: str, verifier: str, scopes: Sequence[str], extra: Mapping[str, str]
+    ) -> Answer:
+        """RFC 9126 section 2: the same parameters, sent ahead of the browser as a token request is."""
+        parameters = _parameters(registration, state=state, verifier=verifier, scopes=scopes, extra=extra)
+        if names_client(registration):
+            del parameters["client_id"]
+        return await self._ask(registration, registration.provider.pushed_authorization_endpoint, {**parameters})
+
+    def pushed_url(self, registration: Registration, *, request_uri: str) -> str:
+        """RFC 9126 section 4: only the client and the request URI.
+
+        Raises:
+            InvalidInput: a variable of the address is missing.
+        """
+        endpoint = self._address(registration, registration.provider.authorization_endpoint)
+        shown = [("client_id", registration.client.client_id), ("request_uri", request_uri)]
+        return str(add_params_to_uri(endpoint, shown))
 
     def signs_with(self, secret: Secret) -> bool:
         """Whether it is a private key."""
@@ -123,11 +131,10 @@ class TokenEndpointAdapter:
         return await self._outbound.send(call.method, url, headers=sent, content=call.body.encode())
 
     async def _ask(self, registration: Registration, endpoint: str, form: Form) -> Answer:
-        """A token request. Always on a fresh connection: a code is spent at the first use as well."""
+        """A token request, or a pushed one. Always on a fresh connection: a code is spent at the first use as well."""
         provider = registration.provider
         try:
-            opened = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
-            body = prepare_token_request(opened.pop("grant_type"), **opened)
+            body = _body(form)
             url = self._address(registration, endpoint)
             url, headers, body = authenticated(registration, url, _headers(provider), body, now=self._clock.now())
         except (InvalidInput, JoseError, ValueError):
@@ -153,6 +160,32 @@ class TokenEndpointAdapter:
         defaults = {variable.name: variable.default for variable in registration.provider.variables}
         client = registration.client
         return expand(template, {**defaults, **client.variables, "client_id": client.client_id})
+
+
+def _parameters(
+    registration: Registration, *, state: str, verifier: str, scopes: Sequence[str], extra: Mapping[str, str]
+) -> dict[str, str]:
+    """Of the authorization request, however it travels."""
+    provider = registration.provider
+    parameters = authorization_parameters(
+        provider,
+        client_id=registration.client.client_id,
+        redirect_uri=registration.redirect_uri,
+        state=state,
+        scopes=scopes,
+        extra=extra,
+    )
+    if provider.pkce:
+        parameters["code_challenge"] = create_s256_code_challenge(verifier)  # type: ignore[no-untyped-call]
+        parameters["code_challenge_method"] = "S256"
+    return parameters
+
+
+def _body(form: Form) -> str:
+    opened = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+    if "grant_type" not in opened:  # an authorization request
+        return urlencode(opened)
+    return str(prepare_token_request(opened.pop("grant_type"), **opened))
 
 
 def _headers(provider: Provider) -> dict[str, str]:

@@ -20,6 +20,7 @@ from tokenkeep.services.credentials import Credentials
 from tokenkeep.services.forecast import Forecaster
 from tokenkeep.services.granting import Granting
 from tokenkeep.services.keeping import Keeping
+from tokenkeep.services.minting import Minting
 from tokenkeep.services.outsiders import Outsiders
 from tokenkeep.services.pace import Pace
 from tokenkeep.services.peace import Peace
@@ -95,7 +96,7 @@ def assemble(parts: Parts, place: Place) -> UseCases:
             envelope=parts.envelope,
         ),
         connect_sessions=sessions,
-        credentials=_credentials(parts, clients, surplus, pulse),
+        credentials=_credentials(parts, clients, refresher, surplus=surplus),
         forecaster=Forecaster(store=parts.stores.forecasts, clock=parts.clock, entropy=parts.entropy, journal=pulse),
         keeping=refreshing.keeping,
         outsiders=outsiders,
@@ -170,6 +171,7 @@ def _verification(parts: Parts, tokens: Tokens, addresses: Addresses) -> Verific
         envelope=parts.envelope,
         addresses=addresses,
         wire=parts.wire,
+        databases=parts.databases,
         clock=parts.clock,
         entropy=parts.entropy,
     )
@@ -216,8 +218,17 @@ def _granting(parts: Parts, verification: Verification, surplus: Surplus, pulse:
     )
 
 
-def _credentials(parts: Parts, clients: Clients, surplus: Surplus, pulse: Pulse) -> Credentials:
+def _credentials(parts: Parts, clients: Clients, refresher: Refresher, *, surplus: Surplus) -> Credentials:
     return Credentials(
+        minting=Minting(
+            grants=parts.stores.grants,
+            refresher=refresher,
+            catalog=parts.catalog,
+            envelope=parts.envelope,
+            clock=parts.clock,
+            entropy=parts.entropy,
+            journal=refresher.journal,
+        ),
         store=parts.stores.credentials,
         grants=parts.stores.grants,
         references_store=parts.stores.references,
@@ -228,7 +239,7 @@ def _credentials(parts: Parts, clients: Clients, surplus: Surplus, pulse: Pulse)
         surplus=surplus,
         clock=parts.clock,
         entropy=parts.entropy,
-        journal=pulse,
+        journal=refresher.journal,
     )
 
 

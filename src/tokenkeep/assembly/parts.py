@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from tokenkeep.services.ports import (
     Catalog,
     Clock,
+    DatabaseProbe,
     Entropy,
     Envelope,
     Journal,
     Mail,
     Memento,
+    Minter,
     Passwords,
     Poster,
     Spill,
@@ -36,6 +38,8 @@ class Parts:
     envelope: Envelope
     catalog: Catalog
     wire: TokenEndpoint
+    databases: DatabaseProbe  # those that credentials are for
+    minter: Minter
     spill: Spill
     memento: Memento
     watches: Sequence[Watch]  # of the disk and the database

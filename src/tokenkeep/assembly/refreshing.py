@@ -14,6 +14,7 @@ from tokenkeep.services.clients import Clients
 from tokenkeep.services.fallbacks import Fallbacks
 from tokenkeep.services.gate import Gate
 from tokenkeep.services.keeping import Keeping
+from tokenkeep.services.orders import Orders
 from tokenkeep.services.pace import Pace
 from tokenkeep.services.patience import Patience
 from tokenkeep.services.peace import Peace
@@ -127,7 +128,9 @@ def _refresher(
         grants=parts.stores.grants,
         reads=parts.stores.reads,
         clients=clients,
+        orders=Orders(reads=parts.stores.reads, catalog=parts.catalog, envelope=parts.envelope),
         wire=parts.wire,
+        minter=parts.minter,
         envelope=parts.envelope,
         keeping=keeping,
         fallbacks=Fallbacks(grants=parts.stores.grants, envelope=parts.envelope, clock=parts.clock),

@@ -132,6 +132,9 @@ def _json(field: Field, sent: object) -> Any:
         value = sent if text is None else json.loads(text)
         written = json.dumps(value, allow_nan=False, ensure_ascii=False)
         written.encode()
+    except json.JSONDecodeError as broken:
+        where = f"It is none from line {broken.lineno}, column {broken.colno} on."
+        raise Unfit(f'{field.label} must be JSON: an object such as {{"name": "value"}}, or a list. {where}') from None
     except (ValueError, TypeError, RecursionError):
         raise Unfit(f'{field.label} must be JSON: an object such as {{"name": "value"}}, or a list.') from None
     if not isinstance(value, dict | list):

@@ -72,13 +72,16 @@ class _Horizon:
         return Obtained(
             expires_at=self.token_set.expires_at,
             refresh_expires_at=self.refresh_end,
-            # Without a refresh token the end is the time to look again: then a person is needed, and should be told.
-            next_refresh_at=self._next_refresh_at() if self.token_set.refresh_token else self.token_set.expires_at,
+            next_refresh_at=self._next_refresh_at() if self._renewable() else self.token_set.expires_at,
             endless=self.token_set.endless,
             learned_life_s=self.learned_life_s,
             needs_person_at=date,
             warn_at=warn_at,
         )
+
+    def _renewable(self) -> bool:
+        """Else the end is the time to look again: then a person is needed, and should be told."""
+        return self.token_set.refresh_token is not None or self.provider.mints
 
     def _needs_person_at(self) -> datetime | None:
         end = self.refresh_end if self.fixed else None

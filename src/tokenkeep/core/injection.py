@@ -10,14 +10,15 @@ values cannot break the line (T67), address parts cannot move the host (T40).
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from tokenkeep.core.errors import InvalidInput
-from tokenkeep.core.model import HostFormat, Injection, Variable
+from tokenkeep.core.model import Call, HostFormat, Injection, Variable
 from tokenkeep.core.secret import Secret
 
 BEARER = Injection(headers={"Authorization": "Bearer {access_token}"})
@@ -55,10 +56,12 @@ _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injected:
-    """What to add to a request. Holds opened secrets, so its `repr` shows neither part."""
+    """What to add to a request. Holds opened secrets, so its `repr` shows no part."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, str] = field(default_factory=dict, repr=False)  # JSON members or form fields
+    path: str = field(default="", repr=False)  # percent-encoded, begins the path of every address; empty: none
 
 
 def holes(template: str) -> tuple[str, ...]:
@@ -67,7 +70,7 @@ def holes(template: str) -> tuple[str, ...]:
 
 
 def authorize(injection: Injection, values: Mapping[str, Any], *, access_token: Secret | None) -> Injected:
-    """The headers and query parameters that carry this credential.
+    """What carries this credential: headers, query parameters, members of the body, the beginning of the path.
 
     A part whose template names an empty or missing value is left out: that is how optional fields work.
 
@@ -79,18 +82,46 @@ def authorize(injection: Injection, values: Mapping[str, Any], *, access_token: 
     headers = {_header_name(name, known): _header_value(name, text) for name, text in _filled(injection.headers, known)}
     if injection.basic is not None:
         headers |= _basic(injection.basic, known)
-    query = dict(_filled(injection.query, known))
-    if not headers and not query:
+    injected = Injected(
+        headers=headers,
+        query=dict(_filled(injection.query, known)),
+        body=dict(_filled(injection.body, known)),
+        path=_path(injection.path, known),
+    )
+    if injected == Injected():
         raise InvalidInput("This credential holds nothing that could authorise a request.")
-    return Injected(headers=headers, query=query)
+    return injected
+
+
+def exposes(injection: Injection, secrets: Collection[str]) -> bool:
+    """Whether one of `secrets` stands in the address itself, which logs on the way write down."""
+    templates = (injection.path, *injection.query.values())
+    return any(name in secrets for template in templates for name in holes(template))
+
+
+def behind_host(template: str, path: str) -> str:
+    """An address with `path` right behind its host, or behind the hole that holds a whole address.
+
+    `path` comes from `authorize`: encoded, so that nothing in it is taken for a hole.
+    """
+    end = _authority_end(template)
+    return template[:end] + path + template[end:]
+
+
+def carried(call: Call, injected: Injected) -> Call:
+    """The call with its path and body filled. Headers and query go beside it, as they do for every request."""
+    body = _with_members(call, injected.body) if injected.body else call.body
+    return replace(call, url=behind_host(call.url, injected.path), body=body)
 
 
 def check_variable(variable: Variable, value: str) -> str:
-    """`value` in lower case, once it has the variable's shape.
+    """`value` in the form that is kept, once it has the variable's shape: in lower case unless it is a whole address.
 
     Raises:
         InvalidInput: it has another shape; `fields` names the variable.
     """
+    if variable.format is HostFormat.ADDRESS:
+        return _base_address(variable.name, value.strip())
     shape, example = _SHAPES[variable.format]
     folded = value.strip().lower()
     matched = shape.fullmatch(folded)
@@ -153,6 +184,20 @@ def _fill(template: str, known: Mapping[str, str]) -> str:
     return _HOLE.sub(lambda hole: known.get(hole.group(1), ""), template)
 
 
+def _path(template: str, known: Mapping[str, str]) -> str:
+    if not all(known.get(name) for name in holes(template)):
+        return ""
+    return _HOLE.sub(lambda hole: _path_part(hole.group(1), known[hole.group(1)]), template)
+
+
+def _with_members(call: Call, members: Mapping[str, str]) -> str:
+    """The call's own body with these added: a form where its headers say so, else JSON."""
+    types = [value for name, value in call.headers.items() if name.lower() == "content-type"]
+    if types and types[0].startswith("application/x-www-form-urlencoded"):
+        return urlencode([*parse_qsl(call.body, keep_blank_values=True), *members.items()])
+    return json.dumps({**json.loads(call.body or "{}"), **members})
+
+
 def _text(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
@@ -204,7 +249,7 @@ def _host_part(name: str, value: str, *, whole: bool) -> str:
 def _path_part(name: str, value: str) -> str:
     if value in {".", ".."}:
         raise _unfit(name, "This cannot be part of an address.")
-    return quote(value, safe="")
+    return quote(value, safe=":")  # RFC 3986 section 3.3 lets it stand, and bot tokens have one
 
 
 def _port_too_large(host: str) -> bool:

@@ -108,6 +108,7 @@ _LOST = "The request was sent, but its answer was lost."
 _NOT_SENT = "The provider could not be reached."
 _OURS: Mapping[str, tuple[str, str]] = {
     "refused": ("outbound_refused", "The provider's address is not allowed."),
+    "uninstalled": ("signer_missing", "What signs this request is not installed: it comes with an extra."),
     "misconfigured": ("client_misconfigured", "The client's key or a part of the provider's address is unusable."),
 }
 """Faults of our side: no request was made, and the administrator can mend it."""

@@ -21,6 +21,10 @@ INSTANCE = "instance"
 """The reserved workspace that owns what belongs to no tenant: the key check, pending sign-ins."""
 
 
+OWN = "own/"
+"""In `Grant.client`: tokens are minted from the credential's own values, by no client of the workspace."""
+
+
 # --- the catalogue: what a provider file says ---------------------------------------------------------
 
 
@@ -50,6 +54,9 @@ class Field:
     help: str = ""
     placeholder: str = ""
     prefix: str = ""  # what values of this field usually begin with; another beginning is a warning only
+    min_length: int | None = None  # how short values usually are at least; a shorter one is a warning only
+    max_length: int | None = None  # and how long at most
+    members: tuple[str, ...] = ()  # what a JSON document in this field usually has; a missing one is a warning only
     secret: bool = False  # masked in every answer but `values`; True for SECRET, MULTILINE and JSON
 
 
@@ -59,6 +66,7 @@ class HostFormat(StrEnum):
     LABEL = "label"  # one DNS label: a subdomain, a region
     HOST = "host"  # a whole host name, with an optional port: only an administrator sets it
     TENANT = "tenant"  # a UUID, a domain, or one DNS label such as `common`
+    ADDRESS = "address"  # a whole https address without a query: only an administrator sets it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +119,37 @@ class Call:
     """A cheap request that proves a credential works and may name its account."""
 
     method: str = "GET"
-    url: str = ""  # a template over variables and fields; https
+    url: str = field(default="", repr=False)  # a template over variables and fields; https. Carried, it holds secrets
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
+    body: str = field(default="", repr=False)  # as `url`
     account_id: tuple[str, ...] = ()  # dotted paths into the JSON answer, the first present wins
     account_name: tuple[str, ...] = ()
     account_workspace: tuple[str, ...] = ()
     ok: str = ""  # dotted path that must be true in the answer (Slack's `ok`); empty: the status decides
+
+
+class Driver(StrEnum):
+    """The kinds of database that can be signed in at, by the name of their protocol."""
+
+    POSTGRESQL = "postgresql"
+    MYSQL = "mysql"
+    MONGODB = "mongodb"
+    REDIS = "redis"
+    NEO4J = "neo4j"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How to sign in at the database a credential is for. All but `driver` are templates over the type's fields."""
+
+    driver: Driver
+    url: str = ""  # a connection string; the parts beside it fill what it leaves open
+    host: str = ""
+    port: str = ""
+    user: str = ""
+    password: str = ""
+    database: str = ""
+    tls: str = ""  # one of `core.probing.Tls`, or true or false; empty: the driver's usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +161,7 @@ class Provider:
     docs_url: str = ""
     setup: str = ""  # our words for the administrator: where to register a client, what to paste
     authorization_endpoint: str = ""  # empty: the provider has static types only
+    pushed_authorization_endpoint: str = ""  # RFC 9126; empty: the browser carries the parameters
     token_endpoint: str = ""
     refresh_endpoint: str = ""  # empty: the token endpoint
     revocation_endpoint: str = ""
@@ -163,6 +196,7 @@ class Provider:
     base_url: str = ""
     letter: str = ""  # icon fallback; empty: the first letter of the name
     demo: bool = False
+    mints: bool = False  # True: as `core/minting` shows it to the refresher; no refresh token is needed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +206,51 @@ class Injection:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     basic: tuple[str, str] | None = None  # user name and password templates
+    body: Mapping[str, str] = field(default_factory=dict)  # JSON members or form fields
+    path: str = ""  # begins the path of every address; empty: nothing stands there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """A JWT that we sign with a key from the credential (RFC 7523 section 2.1). Every text is a template over its fields."""
+
+    key: str  # a private key, or with HS256 and its kin a shared secret
+    algorithm: str = ""  # empty: what fits the key
+    header: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, str] = field(default_factory=dict)  # beside `iat` and `exp`
+    life_s: int = 300
+    back_s: int = 0  # dated back by so much, for servers whose clocks are behind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsSigner:
+    """Signing a request with an AWS key from the credential. Every text is a template over its fields."""
+
+    key: str
+    secret: str
+    session: str = ""
+    region: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mint:
+    """How a short-lived token is obtained without a person. Every text is a template over the type's fields."""
+
+    url: str = ""  # empty: the assertion itself is the token
+    method: str = "POST"
+    client_auth: str = ClientAuth.NONE.value  # or a hole: a choice that holds one
+    client_id: str = ""
+    client_secret: str = ""
+    body_format: str = "form"  # or `json`, where dotted names of parameters become objects
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    assertion: Assertion | None = None  # fills the hole `{assertion}`
+    aws: AwsSigner | None = None
+    gives: Mapping[str, str] = field(default_factory=dict)  # name in `values` -> path in the answer
+    response: ResponseMap = field(default_factory=ResponseMap)
+    quirks: frozenset[str] = frozenset()
+    ttl_s: int | None = None  # used when the answer does not tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +265,20 @@ class CredentialType:
     aliases: tuple[str, ...] = ()  # other names it answers to
     fields: tuple[Field, ...] = ()
     oauth: bool = False  # True: authorised in a browser by the provider's authorization code flow
+    mint: Mint | None = None  # not None: short-lived tokens are obtained from the fields, without a person
     scopes: tuple[str, ...] = ()  # asked for unless the client or the connect session says otherwise
     authorize_params: Mapping[str, str] = field(default_factory=dict)  # over the provider's
     injection: Injection | None = None  # None: not an HTTP credential (connection strings)
     base_url: str = ""
     test: Call | None = None
+    probe: Probe | None = None  # beside `test` never: what has one is a database
     docs_url: str = ""
     popularity: int = 0  # greater comes first in the gallery
+
+    @property
+    def issues_tokens(self) -> bool:
+        """Whether it hands out access tokens, be it by a person's consent or without one."""
+        return self.oauth or self.mint is not None
 
 
 # --- what a workspace keeps ----------------------------------------------------------------------------
@@ -353,6 +439,11 @@ class Grant:
     refused: tuple[str, ...] = ()  # fingerprints of refresh tokens that recovery tried in vain and need not try again
     rejections: Rejections | None = None  # None: no node reported one
 
+    @property
+    def minted(self) -> bool:
+        """Whether its tokens are obtained from the credential's own values, so that nobody's consent is behind it."""
+        return self.client.startswith(OWN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
@@ -371,11 +462,11 @@ class Credential:
     created_by: str = ""
     grant: Grant | None = None  # None: static, or not connected
 
-    def state(self, *, oauth: bool) -> State:
-        """What people are told: a static credential is stored, an OAuth one stands as its grant does."""
+    def state(self, *, issues_tokens: bool) -> State:
+        """What people are told: a static credential is stored, one with tokens stands as its grant does."""
         if self.grant is not None:
             return self.grant.standing.state
-        return State.UNCONNECTED if oauth else State.STORED
+        return State.UNCONNECTED if issues_tokens else State.STORED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -520,5 +611,6 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)  # lower-case names
     body: Secret = field(default_factory=lambda: Secret(""))
     fault: str = ""  # not_sent: certainly never reached the provider; lost: perhaps it did; refused: by our guard;
-    # misconfigured: no request could be built (key or address); unsupported: there is no such endpoint
+    # misconfigured: no request could be built (key or address); uninstalled: what signs it is not there;
+    # unsupported: there is no such endpoint
     duration_s: float = 0.0

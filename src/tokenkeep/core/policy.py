@@ -136,6 +136,8 @@ def needs_person_at(
 
     `refresh_end`: of the refresh token, where refreshing does not put it off.
     """
+    if provider.mints:
+        return None
     if token_set.refresh_token is None:
         return token_set.expires_at
     by_file = None if provider.grant_ttl_s is None else connected_at + timedelta(seconds=provider.grant_ttl_s)

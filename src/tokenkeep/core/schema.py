@@ -19,6 +19,7 @@ from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.field_kinds import MASK, Unfit, mask, read
 from tokenkeep.core.injection import holes
 from tokenkeep.core.model import CredentialType, Field, FieldKind
+from tokenkeep.core.pasting import lacks, oddity, tidy
 
 __all__ = ["MASK", "Validated", "mask", "masked", "validate"]
 
@@ -48,6 +49,7 @@ def validate(
     if not isinstance(given, Mapping):
         raise InvalidInput("Values must be an object of field names and values.")
     before = dict(stored or {})
+    given, left_out = _tidied(type, given)
     problems = _unknown(type, given)
     values, changed = dict(before), set[str]()
     for field in type.fields:
@@ -65,12 +67,24 @@ def validate(
     problems |= _moved_addresses(type, before, typed=typed, changed=changed)
     if problems:
         raise InvalidInput("Some values cannot be used.", fields=problems)
-    return Validated(values=values, masked=masked(type, values), warnings=_warnings(type, values, changed))
+    warnings = _warnings(type, values, changed, left_out)
+    return Validated(values=values, masked=masked(type, values), warnings=warnings)
 
 
 def masked(type: CredentialType, values: Mapping[str, object]) -> dict[str, Any]:
     """What people may see of values: every field that has one."""
     return {field.name: mask(field, values[field.name]) for field in type.fields if field.name in values}
+
+
+def _tidied(type: CredentialType, given: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """What was sent without what was copied along, and by field what was left out. Masks stay as they are."""
+    tidied, left_out = dict(given), dict[str, str]()
+    for field in type.fields:
+        sent = given.get(field.name)
+        if isinstance(sent, str) and MASK not in sent:
+            tidied[field.name], said = tidy(field, sent, injection=type.injection)
+            left_out |= {field.name: said} if said else {}
+    return tidied, left_out
 
 
 def _settle(field: Field, given: Mapping[str, object], before: Mapping[str, object], *, address: bool) -> Any:
@@ -140,16 +154,15 @@ def _moved_addresses(
     return dict.fromkeys(moved, f"The address changes, so give the secret again as well: {', '.join(kept)}.")
 
 
-def _warnings(type: CredentialType, values: Mapping[str, Any], changed: set[str]) -> dict[str, str]:
+def _warnings(
+    type: CredentialType, values: Mapping[str, Any], changed: set[str], left_out: Mapping[str, str]
+) -> dict[str, str]:
     warnings = {}
     for field in type.fields:
         value = values.get(field.name)
-        if field.name not in changed or not isinstance(value, str):
+        if field.name not in changed or value is None:
             continue
-        if field.prefix and not value.startswith(field.prefix):
-            warnings[field.name] = (
-                f"{field.label} usually begins with `{field.prefix}`. Check that it is the right one."
-            )
-        elif field.kind is FieldKind.SECRET and value != value.strip():
-            warnings[field.name] = f"{field.label} begins or ends with a space. Check that it belongs there."
+        odd = oddity(field, value, injection=type.injection) if isinstance(value, str) else lacks(field, value)
+        if said := " ".join(filter(None, (left_out.get(field.name, ""), odd))):
+            warnings[field.name] = said
     return warnings

@@ -3,12 +3,15 @@
 Owns: which line of history is which turn, in words that outsiders may rely on. Does not own: who is told (`services/outbox`).
 
 History has a line for every failed refresh; a turn is only the first one after all was well, and the first success after
-that. So a turn is read from a line and from the kind of the line that came before it.
+that. So a turn is read from a line, from its facts, and from the kind of the line that came before it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ TURNS: tuple[Turn, ...] = (
     Turn("credential.reconnected", "A user agreed again, in place of the consent before."),
     Turn("credential.disconnected", "The consent was given up; the credential stays."),
     Turn("credential.refreshed", "A new access token was obtained and stored."),
+    Turn("credential.scopes_changed", "It may do more or less than before; `detail` names the scopes."),
     Turn("credential.failing", "The first refresh that failed after all was well. `failure` says who can repair it."),
     Turn("credential.recovered", "The first success after a failure."),
     Turn(
@@ -76,11 +80,16 @@ _TYPES_OF_KINDS = {
 }
 
 
-def turns_of(kind: str, *, before: str) -> tuple[str, ...]:
-    """The types that a line of history stands for, none to two. `before`: the outcome before it; empty: there is none."""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def turns_of(kind: str, *, before: str, detail: Mapping[str, Any] = _NOTHING) -> tuple[str, ...]:
+    """The types that a line of history stands for, none to three. `before`: the outcome before it; empty: there is none."""
     told = [_TYPES_OF_KINDS[kind]] if kind in _TYPES_OF_KINDS else []
     if kind == "refresh_failed" and before not in FAILED:
         told.append("credential.failing")
     if kind in SUCCEEDED and before in FAILED:
         told.append("credential.recovered")
+    if kind in SUCCEEDED and ("scopes_added" in detail or "scopes_removed" in detail):
+        told.append("credential.scopes_changed")
     return tuple(told)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Final
 
+from tokenkeep.core import scopes as scope_rules
 from tokenkeep.core.errors import (
     ClientMissing,
     ProviderRefused,
@@ -28,7 +29,9 @@ from tokenkeep.core.judgement import Granted, judge
 from tokenkeep.core.model import (
     AuthorizationRequest,
     ConnectSession,
+    Credential,
     CredentialType,
+    Grant,
     Place,
     SessionState,
     UserSession,
@@ -41,6 +44,7 @@ from tokenkeep.services.connect_sessions import OPEN_STATES, ConnectSessions
 from tokenkeep.services.granting import Granting
 from tokenkeep.services.invitation import Begun, Invitation, Outcome
 from tokenkeep.services.ports import Envelope, Registration, TokenEndpoint
+from tokenkeep.services.pushing import Pushing
 from tokenkeep.services.sealing import flow_place
 
 REQUEST_LIFE = timedelta(minutes=10)
@@ -71,20 +75,25 @@ class Connect:
         except ClientMissing:
             registration = None
         names = dict(await self.accounts.store.workspaces())
+        credential = await self._reconnected(session)
+        grant = credential.grant if credential else None
+        scopes = _scopes(session, type_, registration, grant)
         return Invitation(
             session=session,
             type=type_,
             provider=provider,
             workspace_name=names.get(session.workspace_id, ""),
-            scopes=_scopes(session, type_, registration),
-            reconnects=await self._reconnects(session),
+            scopes=scopes,
+            further_scopes=scope_rules.missing(scopes, scope_rules.granted(grant)) if grant else (),
+            reconnects=credential.name if credential else "",
             ready=registration is not None,
         )
 
     async def begin(self, secret: str, *, user: UserSession | None, popup: bool) -> Begun:
         """Store the authorization request; answer the provider's address and the cookie that binds this browser.
 
-        Raises NotFound, SessionSpent, ClientMissing, Unauthenticated (a person's link needs a signed-in browser), Throttled.
+        Raises NotFound, SessionSpent, ClientMissing, Unauthenticated (a person's link needs a signed-in browser),
+        Throttled, ProviderRefused (it did not take the request ahead of the browser).
         """
         session = await self.sessions.by_secret(secret)
         if session.state not in OPEN_STATES:
@@ -93,12 +102,19 @@ class Connect:
         registration = await self.clients.for_provider(session.workspace_id, type_.provider)
         user_id = await self._bound_user(session, user)
         state, nonce, verifier = (self.sessions.entropy.token(32) for _ in range(3))
-        scopes = _scopes(session, type_, registration)
+        credential = await self._reconnected(session)
+        scopes = _scopes(session, type_, registration, credential.grant if credential else None)
         request = await self._request(session, registration, user_id, state=state, nonce=nonce, popup=popup)
         sealed = await self.envelope.seal(verifier.encode(), _verifier_place(request))
         await self.sessions.store.add_request(replace(request, verifier_sealed=sealed, scopes=scopes))
         extra = {**registration.provider.authorize_params, **type_.authorize_params}
-        url = self.wire.authorization_url(registration, state=state, verifier=verifier, scopes=scopes, extra=extra)
+        try:
+            url = await Pushing(wire=self.wire, clock=self.sessions.clock).address(
+                registration, state=state, verifier=verifier, scopes=scopes, extra=extra
+            )
+        except ProviderRefused as fault:
+            await self._note_failure(session, fault)
+            raise
         return Begun(url=url, cookie=_cookie(request.state_digest), nonce=nonce)
 
     async def complete(
@@ -209,6 +225,7 @@ class Connect:
         cookie: str,
     ) -> Outcome:
         consent = await self.granting.consent(session, request, registration, granted)
+        lost_scopes = await self.granting.lost_scopes(session, consent)
         if request.user_id:
             moved = await self.granting.connect(session, consent, actor=f"user/{request.user_id}")
             code = ""
@@ -221,6 +238,7 @@ class Connect:
             code=code,
             account=consent.account,
             missing_scopes=consent.missing_scopes,
+            lost_scopes=lost_scopes,
             cookie=cookie,
         )
 
@@ -235,16 +253,18 @@ class Connect:
         self.sessions.journal.record("connect_failed", type=session.type, code=fault.code)
         return failed
 
-    async def _reconnects(self, session: ConnectSession) -> str:
+    async def _reconnected(self, session: ConnectSession) -> Credential | None:
         if not session.credential_id:
-            return ""
-        credential = await self.sessions.credentials.get(session.workspace_id, session.credential_id)
-        return credential.name if credential else ""
+            return None
+        return await self.sessions.credentials.get(session.workspace_id, session.credential_id)
 
 
-def _scopes(session: ConnectSession, type_: CredentialType, registration: Registration | None) -> tuple[str, ...]:
-    """What is asked for: the session's, else the client's, else the type's."""
-    return session.scopes or (registration.client.scopes if registration else ()) or type_.scopes
+def _scopes(
+    session: ConnectSession, type_: CredentialType, registration: Registration | None, grant: Grant | None
+) -> tuple[str, ...]:
+    """What is asked for: the session's, else what was asked for last, and what is usual today."""
+    usual = scope_rules.usual(type_, registration.client.scopes if registration else ())
+    return session.scopes or scope_rules.united(grant.scopes_requested if grant else (), usual)
 
 
 def _known(fault: TokenkeepError, session: ConnectSession | None, cookie: str) -> TokenkeepError:

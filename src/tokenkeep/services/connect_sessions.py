@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokenkeep.core import schema
+from tokenkeep.core import scopes as scope_rules
 from tokenkeep.core.errors import InvalidInput, NotFound
 from tokenkeep.core.model import ConnectSession, Credential, CredentialType, SessionState
 from tokenkeep.core.permissions import Caller, Scope
@@ -49,17 +50,21 @@ class ConnectSessions:
         name: str = "",
         credential_id: str = "",
         scopes: Sequence[str] = (),
+        more_scopes: Sequence[str] = (),
         values: Mapping[str, Any] | None = None,
         return_url: str = "",
         opener_origin: str = "",
     ) -> tuple[ConnectSession, str]:
         """The session and the address to open in the user's browser.
 
+        `scopes`: exactly these are asked for. `more_scopes`: these beside what the credential has.
+
         Raises InvalidInput, UnknownType, NotFound (no such credential).
         """
         caller.need(Scope.CONNECT)
         credential = await self._reconnected(caller, credential_id)
         type_ = self._oauth_type(type, credential)
+        wanted = self._wanted_scopes(type_, credential, scopes, more_scopes)
         self._check_return(return_url, opener_origin)
         now, secret, id_ = self.clock.now(), self.entropy.token(), self.entropy.id()
         session = ConnectSession(
@@ -69,7 +74,7 @@ class ConnectSessions:
             type=type_.name,
             name=checked_name(name) if name else "",
             credential_id=credential_id,
-            scopes=_checked_scopes(scopes),
+            scopes=wanted,
             values_sealed=await self._sealed_values(caller.workspace_id, id_, type_, values, credential),
             return_url=return_url,
             opener_origin=opener_origin,
@@ -130,6 +135,29 @@ class ConnectSessions:
             )
         return type_
 
+    def _wanted_scopes(
+        self, type_: CredentialType, credential: Credential | None, exactly: Sequence[str], more: Sequence[str]
+    ) -> tuple[str, ...]:
+        """What the session asks for. Empty: what is usual."""
+        field = "more_scopes" if more else "scopes"
+        if exactly and more:
+            raise InvalidInput(
+                fields={field: "Send `scopes` (exactly these) or `more_scopes` (these as well), not both."}
+            )
+        checked = scope_rules.checked(more or exactly, field=field)
+        provider = self.catalog.provider(type_.provider)
+        if checked and "no_scopes" in provider.quirks:
+            raise InvalidInput(fields={field: f"{provider.name} has no scopes; leave this out."})
+        if not more:
+            return checked
+        if credential is None:
+            raise InvalidInput(fields={field: "Only with `credential_id`; a new credential is asked for by `scopes`."})
+        if credential.grant is None:
+            raise InvalidInput(
+                fields={field: "The credential is not connected, so it has no scopes yet; send `scopes`."}
+            )
+        return scope_rules.united(scope_rules.kept(credential.grant), checked)
+
     def _check_return(self, return_url: str, opener_origin: str) -> None:
         """Only exact origins from configuration, or this service itself (T29, T30)."""
         wrong = {}
@@ -184,10 +212,3 @@ def origin_of(address: str) -> str:
 
 def _digest(secret: str) -> str:
     return sha256(secret.encode(errors="surrogatepass")).hexdigest()
-
-
-def _checked_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
-    for scope in scopes:
-        if not scope or len(scope) > 500 or not scope.isascii() or not scope.isprintable() or " " in scope:
-            raise InvalidInput(fields={"scopes": "Each scope is one word of visible ASCII (RFC 6749 section 3.3)."})
-    return tuple(dict.fromkeys(scopes))

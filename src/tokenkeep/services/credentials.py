@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokenkeep.core import schema
+from tokenkeep.core import schema, scopes
 from tokenkeep.core.errors import InUse, InvalidInput, NotFound, Quarantined, TokenkeepError, VersionMismatch
 from tokenkeep.core.model import Account, Credential, CredentialType, Event, Grant, Provider, Reference, State
 from tokenkeep.core.permissions import Caller, Scope
 from tokenkeep.services.clients import Clients
+from tokenkeep.services.fitting import known
 from tokenkeep.services.history import new_event
+from tokenkeep.services.minting import Minting
 from tokenkeep.services.ports import (
     Catalog,
     Clock,
@@ -45,14 +47,17 @@ class CredentialView:
     state: State
     account: Account | None
     warnings: tuple[str, ...] = ()
+    unasked_scopes: tuple[str, ...] = ()  # asked for today by type or client, and not when it was connected
 
     @property
     def missing_scopes(self) -> tuple[str, ...]:
         """Asked for and not granted. Empty when the provider did not say."""
-        grant = self.credential.grant
-        if grant is None or grant.scopes_granted is None:
-            return ()
-        return tuple(scope for scope in grant.scopes_requested if scope not in grant.scopes_granted)
+        return scopes.missing_of(self.credential.grant)
+
+    @property
+    def extra_scopes(self) -> tuple[str, ...]:
+        """Granted and not asked for."""
+        return scopes.extra_of(self.credential.grant)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class Credentials:
     references_store: ReferenceStore
     events: EventStore
     clients: Clients
+    minting: Minting
     catalog: Catalog
     envelope: Envelope
     surplus: Surplus
@@ -104,6 +110,8 @@ class Credentials:
             credential = await seal_values(self.envelope, credential, validated.values)
         await self.store.add(credential, self._event(credential, "created", caller))
         self.journal.record("credential_created", type=type_.name, credential=credential.id, actor=caller.actor)
+        if type_.mint is not None:
+            credential = await self.minting.begin(credential, actor=caller.actor)
         return await self._view(credential, warnings=validated.warnings)
 
     async def get(self, caller: Caller, credential_id: str) -> CredentialView:
@@ -117,7 +125,8 @@ class Credentials:
         if wanted.state and wanted.state not in set(State):
             raise InvalidInput(fields={"state": f"One of {', '.join(State)}."})
         page = await self.store.list(caller.workspace_id, self._narrowed(caller, wanted))
-        views = [self._seen(credential, account=None) for credential in page.items]
+        usual = await self._client_scopes(caller.workspace_id)
+        views = [self._seen(credential, usual, account=None) for credential in page.items]
         return Page(items=views, next_cursor=page.next_cursor)
 
     async def edit(
@@ -144,6 +153,8 @@ class Credentials:
         if not await self.store.update(changed, expected_version=stored.version, event=event):
             raise VersionMismatch(fix="Read it again and send your change with the new ETag.")
         self.journal.record("credential_edited", credential=credential_id, actor=caller.actor)
+        if values is not None and self.catalog.type(changed.type).mint is not None:
+            changed = await self.minting.begin(changed, actor=caller.actor)
         return await self._view(changed, warnings=warnings)
 
     async def _with_values(
@@ -222,10 +233,20 @@ class Credentials:
             account = await open_account(self.envelope, credential.grant)
         except Quarantined:
             account = None
-        return self._seen(credential, account=account, warnings=warnings)
+        usual = await self._client_scopes(credential.workspace_id)
+        return self._seen(credential, usual, account=account, warnings=warnings)
+
+    async def _client_scopes(self, workspace_id: str) -> Mapping[str, tuple[str, ...]]:
+        """Provider -> what its client asks for in place of its types' scopes."""
+        return {client.provider: client.scopes for client in await self.clients.store.list(workspace_id)}
 
     def _seen(
-        self, credential: Credential, *, account: Account | None, warnings: Mapping[str, str] | None = None
+        self,
+        credential: Credential,
+        client_scopes: Mapping[str, tuple[str, ...]],
+        *,
+        account: Account | None,
+        warnings: Mapping[str, str] | None = None,
     ) -> CredentialView:
         try:
             type_ = self.catalog.type(credential.type)
@@ -236,17 +257,18 @@ class Credentials:
             credential=credential,
             type=type_,
             provider=provider,
-            state=credential.state(oauth=type_.oauth),
+            state=credential.state(issues_tokens=type_.issues_tokens),
             account=account,
             warnings=tuple(f"{field}: {text}" for field, text in (warnings or {}).items()),
+            unasked_scopes=scopes.unasked(credential.grant, scopes.usual(type_, client_scopes.get(type_.provider, ()))),
         )
 
     def _narrowed(self, caller: Caller, wanted: CredentialFilter) -> CredentialFilter:
         """The filter in the store's terms: its own names for types, the caller's limit, and which types have no grant."""
-        types = tuple(self.catalog.type(name).name for name in wanted.types)
+        types = known(self.catalog, wanted.types)
         if wanted.state in {State.STORED, State.UNCONNECTED}:
-            oauth = wanted.state == State.UNCONNECTED
-            fitting = [type_.name for type_ in self.catalog.types() if type_.oauth is oauth]
+            unconnected = wanted.state == State.UNCONNECTED
+            fitting = [type_.name for type_ in self.catalog.types() if type_.issues_tokens is unconnected]
             types = tuple(name for name in fitting if not types or name in types) or ("",)
         return replace(wanted, types=types, ids=caller.credential_ids)
 

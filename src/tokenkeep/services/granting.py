@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tokenkeep.core import horizon, lifecycle, schema, token_document
+from tokenkeep.core import horizon, lifecycle, schema, scopes, token_document
 from tokenkeep.core.errors import NotFound, Quarantined, SessionSpent
 from tokenkeep.core.judgement import Granted
 from tokenkeep.core.model import (
@@ -65,8 +65,12 @@ class Consent:
     @property
     def missing_scopes(self) -> tuple[str, ...]:
         """Asked for and not granted. Empty when the provider did not say."""
-        granted = self.token_set.scope
-        return () if granted is None else tuple(scope for scope in self.scopes_requested if scope not in granted)
+        return scopes.missing(self.scopes_requested, self.granted_scopes)
+
+    @property
+    def granted_scopes(self) -> tuple[str, ...]:
+        """Where the provider did not say: as asked."""
+        return self.scopes_requested if self.token_set.scope is None else self.token_set.scope
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +110,13 @@ class Granting:
             provider=provider.id,
             scopes_requested=request.scopes,
         )
+
+    async def lost_scopes(self, session: ConnectSession, consent: Consent) -> tuple[str, ...]:
+        """What the grant that this consent replaces has, and this consent does not."""
+        if not session.credential_id:
+            return ()
+        before = await self.grants.get(session.workspace_id, session.credential_id)
+        return scopes.missing(scopes.granted(before), consent.granted_scopes) if before else ()
 
     async def connect(self, session: ConnectSession, consent: Consent, *, actor: str) -> ConnectSession:
         """Store the grant, then end the session: a crash between the two loses nothing. Raises NotFound."""
@@ -214,7 +225,7 @@ class Granting:
         if consent.account is not None:
             grant = await seal_account(self.envelope, grant, consent.account)
         kind = "reconnected" if credential.grant is not None else "connected"
-        detail = await self._switched(credential, consent)
+        detail = {**await self._switched(credential, consent), **_changed(credential, consent)}
         await self.grants.connect(grant, self._event(credential, kind, actor, detail))
         self.journal.record(kind, provider=consent.provider, credential=credential.id, actor=actor)
         if credential.grant is not None:
@@ -247,6 +258,12 @@ class Granting:
         self, credential: Credential, kind: str, actor: str, detail: Mapping[str, object] | None = None
     ) -> Event:
         return new_event(credential, kind, actor=actor, by=(self.clock, self.entropy), detail=detail)
+
+
+def _changed(credential: Credential, consent: Consent) -> Mapping[str, object]:
+    """What the new consent may do more and less. The provider's word stands: it has replaced the consent already."""
+    before = credential.grant
+    return scopes.change(scopes.granted(before), consent.granted_scopes) if before is not None else {}
 
 
 def _second(session: ConnectSession, consent: Consent) -> Leftover:

@@ -20,6 +20,7 @@ class Invitation:
     provider: Provider
     workspace_name: str
     scopes: tuple[str, ...]
+    further_scopes: tuple[str, ...] = ()  # those of them that the credential to reconnect does not have yet
     reconnects: str  # name of the credential; empty: a new one
     ready: bool  # False: no client is registered
 
@@ -41,5 +42,6 @@ class Outcome:
     credential_id: str
     code: str  # for the program that minted the link; empty unless it has to confirm
     account: Account | None
-    missing_scopes: tuple[str, ...]
+    missing_scopes: tuple[str, ...]  # asked for, not granted
+    lost_scopes: tuple[str, ...] = ()  # granted before, not granted any more
     cookie: str

@@ -61,6 +61,8 @@ class Authorization:
 
     headers: Mapping[str, Secret]
     query: Mapping[str, Secret]
-    base_url: str
+    body: Mapping[str, Secret]  # JSON members or form fields
+    base_url: Secret  # holds one where the credential stands in the path
+    secret_in_url: bool  # True: the address of the request holds a secret, in its path or its query
     expires_at: datetime | None
     fingerprint: str

@@ -63,6 +63,8 @@ class Peace:
         self._beat_breaker(host, refused, now)
         if refused is not None and refused.retry_after is not None and refused.kind is FailureKind.TRANSIENT:
             self._asked_to_wait[client.id] = now + timedelta(seconds=refused.retry_after)
+        if registration.order is not None:
+            return  # there is no client to be paused
         if refused is not None and refused.kind is FailureKind.CLIENT:
             await self._pause(client, refused.code, now)
         elif refused is None:

@@ -9,12 +9,14 @@ that the database did not take becomes (`keeping`), what a refusal leaves behind
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from tokenkeep.core import policy, protocol
+from tokenkeep.core import policy, protocol, scopes
 from tokenkeep.core.errors import (
     ClientMissing,
+    InvalidInput,
     NotConnected,
     NotFound,
     Quarantined,
@@ -24,12 +26,14 @@ from tokenkeep.core.errors import (
 )
 from tokenkeep.core.judgement import Granted, Refused, judge
 from tokenkeep.core.model import FailureKind, Grant, State, TokenSet
+from tokenkeep.core.secret import Secret
 from tokenkeep.services.clients import Clients
 from tokenkeep.services.fallbacks import Fallbacks
 from tokenkeep.services.flight import Flight, Wanted
 from tokenkeep.services.gate import Gate
 from tokenkeep.services.history import new_event
 from tokenkeep.services.keeping import Keeping
+from tokenkeep.services.orders import Orders, as_minted
 from tokenkeep.services.peace import Peace
 from tokenkeep.services.ports import (
     Clock,
@@ -38,6 +42,7 @@ from tokenkeep.services.ports import (
     GrantStore,
     Journal,
     Lease,
+    Minter,
     Reads,
     Registration,
     Tasks,
@@ -61,7 +66,9 @@ class Refresher:
     grants: GrantStore
     reads: Reads
     clients: Clients
+    orders: Orders
     wire: TokenEndpoint
+    minter: Minter
     envelope: Envelope
     keeping: Keeping
     fallbacks: Fallbacks
@@ -177,12 +184,18 @@ class Refresher:
         await self._spend(claim, registration, token_set)
 
     async def _registration(self, claim: Claim) -> Registration | None:
-        """None: the client's secret does not open. That is the administrator's to mend, and no grant's fault."""
+        """None: what is to be asked with does not open, or is not complete. That is somebody's to mend, and no grant's fault."""
+        grant = claim.lease.grant
         try:
-            return await self.clients.registration(claim.lease.grant.workspace_id, claim.lease.grant.client)
+            if grant.minted:
+                return await self.orders.registration(grant)
+            return await self.clients.registration(grant.workspace_id, grant.client)
+        except InvalidInput:
+            await self.settling.failed(claim, FailureKind.CLIENT, "incomplete")
         except Quarantined:
-            await self.settling.failed(claim, FailureKind.CLIENT, "client_undecryptable")
-            return None
+            code = "values_undecryptable" if grant.minted else "client_undecryptable"
+            await self.settling.failed(claim, FailureKind.CLIENT, code)
+        return None
 
     def _recovery_wait(self, claim: Claim, registration: Registration) -> datetime | None:
         """After an unfinished refresh: the time to wait for, where trying now could revoke a grant that still serves."""
@@ -197,7 +210,7 @@ class Refresher:
         lease, refused = claim.lease, _NOTHING_TO_SPEND
         if claim.refused:
             refused = replace(refused, code="invalid_grant")  # where none of the others is left to try, this stands
-        async for candidate in self.fallbacks.candidates(lease, registration.provider, token_set):
+        async for candidate in self._candidates(claim, registration, token_set):
             async with self.gate.passage(lease.grant):
                 if self.clock.monotonic() - claim.at > policy.SEND_WITHIN_S:
                     soon = self.clock.now() + timedelta(seconds=1)
@@ -205,8 +218,12 @@ class Refresher:
                     return
                 requested, scopes = self.clock.now(), lease.grant.scopes_requested
                 claim.sent = claim.unanswered = True
-                answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=scopes)
+                if candidate is None:
+                    answer = await self.minter.mint(registration)
+                else:
+                    answer = await self.wire.refresh(registration, refresh_token=candidate, scopes=scopes)
             judged = judge(answer, registration.provider, now=self.clock.now(), requested=requested)
+            judged = as_minted(judged, lease.grant) if candidate is None else judged
             if isinstance(judged, Granted):
                 spent = replace(token_set, refresh_token=candidate)
                 await self._keep(lease, registration, spent, granted=judged, duration_s=answer.duration_s)
@@ -214,18 +231,31 @@ class Refresher:
                 await self.peace.heard(registration, judged, self.clock.now())
                 return
             refused, claim.unanswered = judged, judged.uncertain
-            if refused.kind is FailureKind.GRANT:
+            if refused.kind is FailureKind.GRANT and candidate is not None:
                 claim.refused += (protocol.fingerprint(candidate),)
             await self.peace.heard(registration, refused, self.clock.now())
             if refused.kind is not FailureKind.GRANT:
                 break
         await self.settling.refused(claim, registration, refused)
 
+    async def _candidates(
+        self, claim: Claim, registration: Registration, token_set: TokenSet
+    ) -> AsyncIterator[Secret | None]:
+        """The refresh tokens to be tried. None, once: nothing is spent by minting."""
+        if registration.order is not None:
+            yield None
+            return
+        async for candidate in self.fallbacks.candidates(claim.lease, registration.provider, token_set):
+            yield candidate
+
     async def _keep(
         self, lease: Lease, registration: Registration, old: TokenSet, *, granted: Granted, duration_s: float
     ) -> None:
         grant, took = lease.grant, round(duration_s * 1000, 1)
-        by, detail = (self.clock, self.entropy), {"duration_ms": took}
-        event = new_event(grant, "refreshed", actor="system", by=by, detail=detail)
+        before = scopes.granted(grant)
+        changed = scopes.change(before, before if granted.token_set.scope is None else granted.token_set.scope)
+        by, detail = (self.clock, self.entropy), {"duration_ms": took, **changed}
+        kind = "connected" if grant.minted and grant.version == 1 else "refreshed"
+        event = new_event(grant, kind, actor="system", by=by, detail=detail)
         if await self.keeping.keep(lease, registration, old, granted=granted, event=event):
             self.journal.record("refreshed", provider=grant.provider, credential=grant.credential_id, duration_ms=took)

@@ -68,7 +68,8 @@ class Settling:
             return
         retry = self._retry(claim, refused.retry_after)
         if refused.kind is FailureKind.CLIENT:
-            retry = min(retry, self.clock.now() + timedelta(seconds=policy.PROBE_S))
+            probe = self.clock.now() + timedelta(seconds=policy.PROBE_S)
+            retry = probe if claim.lease.grant.minted else min(retry, probe)
         if refused.uncertain:
             recovery = policy.recover_at(registration.provider, claim.lease.grant.standing, now=self.clock.now())
             # The first recovery does not wait: a provider's grace, where there is one, is short.

@@ -143,7 +143,7 @@ class Status:
 
     def _by_state(self, counts: StatusCounts) -> Mapping[str, int]:
         """All six states; which credentials without a grant are merely static is known from their types."""
-        oauth = {type_.name for type_ in self.catalog.types() if type_.oauth}
+        oauth = {type_.name for type_ in self.catalog.types() if type_.issues_tokens}
         by_state = {state.value: counts.by_state.get(state.value, 0) for state in State}
         without = counts.without_grant
         by_state[State.UNCONNECTED] = sum(number for name, number in without.items() if name in oauth)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from tokenkeep.core import revocation
 from tokenkeep.core.errors import TokenkeepError
-from tokenkeep.core.model import Grant, TokenSet
+from tokenkeep.core.model import OWN, Grant, TokenSet
 from tokenkeep.core.revocation import Revocation
 from tokenkeep.services.adoption import Adoption
 from tokenkeep.services.clients import Clients
@@ -81,6 +81,8 @@ class Surplus:
 
     async def forgotten(self, grant: Grant, *, why: str) -> Removal:
         """A grant that was removed on purpose: there is nothing newer to be careful of."""
+        if grant.minted:
+            return Removal(revoked=None, detail="The last token ends by itself.")
         try:
             token_set = await open_tokens(self.envelope, grant)
             registration = await self.clients.registration(grant.workspace_id, grant.client)
@@ -105,7 +107,7 @@ class Surplus:
 
     async def abandoned(self, left: Leftover) -> None:
         """One whose grant is gone for good."""
-        if (registration := await self._registration(left)) is not None:
+        if not left.client.startswith(OWN) and (registration := await self._registration(left)) is not None:
             await self.revoke(left, registration)
 
     async def _registration(self, left: Leftover) -> Registration | None:
@@ -122,6 +124,8 @@ class Surplus:
 
     async def beside(self, left: Leftover, newer: TokenSet | None) -> None:
         """One that a newer consent has replaced: revoked only where the newer one survives that."""
+        if left.client.startswith(OWN):
+            return  # minted: it ends by itself, and a way to revoke it is part of no order
         registration = await self._registration(left)
         if registration is None:
             return

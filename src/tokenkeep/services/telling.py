@@ -68,7 +68,7 @@ class Telling:
             listening[endpoint.workspace_id].append(endpoint)
         batch = _Batch()
         for line in untold:
-            for type_ in turns_of(line.event.kind, before=line.before):
+            for type_ in turns_of(line.event.kind, before=line.before, detail=line.event.detail):
                 await self._turn(batch, line.event, type_, listening[line.event.workspace_id])
         await self.outbox.tell([line.seq for line in untold], deliveries=batch.deliveries, notices=batch.notices)
         for action, event in batch.counted:

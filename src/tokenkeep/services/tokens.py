@@ -118,7 +118,7 @@ class Tokens:
             return await self._live(grant)
         if (self.clock.now() - _obtained(grant)).total_seconds() < REJECTION_GAP_S:
             raise RefreshFailing("The rejected token was issued only seconds ago.", retry_after=REJECTION_GAP_S)
-        if token_set.refresh_token is None:
+        if token_set.refresh_token is None and not grant.minted:
             raise self._connect_again(grant, "The token was rejected and the provider gave no refresh token.")
         await self.rejections.note(grant)
         before = (grant.grant_id, grant.version)
@@ -134,30 +134,44 @@ class Tokens:
         credential = await self._read(caller, credential_id, consumer)
         type_ = self.catalog.type(credential.type)
         values = await open_values(self.envelope, credential)
-        live = await self.token(caller, credential_id) if type_.oauth else None
-        rule = type_.injection or (injection.BEARER if type_.oauth else None)
+        live = await self.token(caller, credential_id) if type_.issues_tokens else None
+        rule = type_.injection or (injection.BEARER if type_.issues_tokens else None)
         if rule is None:
             raise NotFound(
                 f"{type_.label} does not authenticate HTTP requests.",
                 fix=f"Read its fields with GET /v1/credentials/{credential_id}/values.",
             )
         injected = injection.authorize(rule, values, access_token=live.access_token if live else None)
+        secrets = {"access_token", *(field.name for field in type_.fields if field.secret)}
         return Authorization(
-            headers={name: Secret(text) for name, text in injected.headers.items()},
-            query={name: Secret(text) for name, text in injected.query.items()},
-            base_url=await self.addresses.base_url(credential, type_, values),
+            headers=_secret(injected.headers),
+            query=_secret(injected.query),
+            body=_secret(injected.body),
+            base_url=Secret(await self.addresses.base_url(credential, type_, values, path=injected.path)),
+            secret_in_url=injection.exposes(rule, secrets),
             expires_at=live.facts.expires_at if live else None,
             fingerprint=live.facts.fingerprint if live else "",
         )
 
     async def values(self, caller: Caller, credential_id: str, *, consumer: str = "") -> tuple[str, Mapping[str, Any]]:
-        """(type, fields in clear): the release of a secret. For OAuth types the live token is among them."""
+        """(type, fields in clear): the release of a secret. For OAuth types the live token is among them, for minted ones
+        what their file says that the answer gives."""
         credential = await self._read(caller, credential_id, consumer)
         type_ = self.catalog.type(credential.type)
         values = await open_values(self.envelope, credential)
         if type_.oauth:
             values |= await self._token_values(caller, credential)
+        if type_.mint is not None and type_.mint.gives:
+            values |= await self._given(caller, credential, type_.mint.gives)
         return credential.type, values
+
+    async def _given(self, caller: Caller, credential: Credential, gives: Mapping[str, str]) -> dict[str, Any]:
+        """Parts of the answer under the names that nodes know, over the fields of the same name."""
+        live = await self.token(caller, credential.id)
+        current = await self._read(caller, credential.id, "")
+        extra = (await open_tokens(self.envelope, current.grant)).extra if current.grant else {}
+        told = {name: extra[path] for name, path in gives.items() if path in extra}
+        return told | {"expires_at": _told(live.facts.expires_at)}
 
     async def _token_values(self, caller: Caller, credential: Credential) -> dict[str, Any]:
         live = await self.token(caller, credential.id)
@@ -168,7 +182,7 @@ class Tokens:
             **extra,
             "access_token": live.access_token.reveal(),
             "token_type": facts.token_type,
-            "expires_at": facts.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ") if facts.expires_at else None,
+            "expires_at": _told(facts.expires_at),
             "scope": " ".join(facts.scope),
         }
 
@@ -185,8 +199,11 @@ class Tokens:
     def _usable(self, credential: Credential) -> Grant:
         grant = credential.grant
         if grant is None:
-            if not self.catalog.type(credential.type).oauth:
+            type_ = self.catalog.type(credential.type)
+            if not type_.issues_tokens:
                 raise NotOAuth(fix=f"Read its fields with GET /v1/credentials/{credential.id}/values.")
+            if type_.mint is not None:
+                raise NotConnected(fix=f"Save its values again: {self._page(credential.id)}")
             raise NotConnected(fix=f"Connect it in a browser: {self._page(credential.id)}")
         state = grant.standing.state
         if state is State.REAUTHORIZATION_REQUIRED:
@@ -216,7 +233,7 @@ class Tokens:
 
     async def _cannot_be_refreshed(self, grant: Grant) -> bool:
         """It lives, and there is nothing to refresh it with: then it is the best there is, and no reason to connect again."""
-        if _freshness(grant, self.clock.now(), 0) is Freshness.EXPIRED:
+        if grant.minted or _freshness(grant, self.clock.now(), 0) is Freshness.EXPIRED:
             return False
         return (await open_tokens(self.envelope, grant)).refresh_token is None
 
@@ -229,12 +246,22 @@ class Tokens:
 
     def _connect_again(self, grant: Grant, message: str = "") -> ReauthorizationRequired:
         code = grant.standing.failure.code if grant.standing.failure else "rejected"
-        return ReauthorizationRequired(
-            message, fix=f"Connect it again in a browser: {self._page(grant.credential_id)}", cause=code
-        )
+        page = self._page(grant.credential_id)
+        if grant.minted:
+            refused = "The service accepts these values no longer; somebody must mend them."
+            return ReauthorizationRequired(refused, fix=f"Mend its values: {page}", cause=code)
+        return ReauthorizationRequired(message, fix=f"Connect it again in a browser: {page}", cause=code)
 
     def _page(self, credential_id: str) -> str:
         return f"{self.public_url}/credentials/{credential_id}"
+
+
+def _secret(parts: Mapping[str, str]) -> dict[str, Secret]:
+    return {name: Secret(text) for name, text in parts.items()}
+
+
+def _told(moment: datetime | None) -> str | None:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
 def _facts(grant: Grant, token_set: TokenSet) -> TokenFacts:

@@ -27,6 +27,7 @@ from tokenkeep.web import (
     openapi,
     operations,
     pages,
+    scope_pages,
     service,
     service_keys,
     settings_page,
@@ -61,6 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
 PAGES: tuple[BaseRoute, ...] = (
     *gallery.routes,
     *credential_pages.routes,
+    *scope_pages.routes,
     *connect_pages.routes,
     *sign_in.routes,
     *status_page.routes,

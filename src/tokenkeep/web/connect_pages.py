@@ -37,8 +37,12 @@ from tokenkeep.web.words import connect_problem
 
 TEN_MINUTES = 600
 HOST_PREFIX = "__Host-"
-TOLD = ("session", "state", "type", "name", "credential", "opener", "problem", "detail", "code")
+TOLD = ("session", "state", "type", "name", "credential", "more", "opener", "problem", "detail", "code")
 """What the result cookie holds as text."""
+LISTED = ("missing", "lost")
+"""What it holds as lists of scopes."""
+NAMED = 12
+"""So many of each: a browser drops a cookie of more than 4 KB. The credential's page names all."""
 
 
 # --- the interstitial ----------------------------------------------------------------------------------
@@ -65,6 +69,7 @@ async def invitation_page(request: Request, *, problem: str) -> Response:
         "person": person,
         "asked": asked,
         "problem": connect_problem(before) if before else None,
+        "detail": asked.session.problem_detail if before == asked.session.problem_code else "",
         "reason": connect_problem(_reason(asked)),
         # A person's own link is for a browser that is signed in; a program's link is confirmed by the program.
         "must_sign_in": person is None and not asked.session.minted_by.startswith("key/"),
@@ -157,7 +162,8 @@ def plain_cookies(request: Request) -> dict[str, str]:
 def finished(request: Request, outcome: Outcome) -> Response:
     """Back to who asked, or to our own result page."""
     session = outcome.session
-    known = {**facts(session), "missing": list(outcome.missing_scopes), "code": outcome.code}
+    known = {**facts(session), "code": outcome.code}
+    known |= {"missing": list(outcome.missing_scopes)[:NAMED], "lost": list(outcome.lost_scopes)[:NAMED]}
     return sent_on(request, session, known, cookie=outcome.cookie)
 
 
@@ -178,6 +184,7 @@ def facts(session: ConnectSession) -> dict[str, Any]:
         "name": session.name[:200],
         "credential": session.credential_id,
         "opener": session.opener_origin,
+        "more": "yes" if session.credential_id and session.scopes else "",
         "problem": session.problem_code,
         "detail": session.problem_detail[:500],
     }
@@ -246,11 +253,12 @@ def remembered(request: Request) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         return None
     texts = {name: found.get(name, "") for name in TOLD}
-    missing = found.get("missing", [])
-    good = all(isinstance(text, str) for text in texts.values()) and isinstance(missing, list)
+    lists = {name: found.get(name, []) for name in LISTED}
+    good = all(isinstance(text, str) for text in texts.values())
+    good = good and all(isinstance(scopes, list) for scopes in lists.values())
     if not good or texts["state"] not in set(SessionState):
         return None
-    return {**texts, "missing": [str(scope) for scope in missing]}
+    return {**texts, **{name: [str(scope) for scope in scopes] for name, scopes in lists.items()}}
 
 
 routes: list[BaseRoute] = [

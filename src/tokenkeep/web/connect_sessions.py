@@ -19,6 +19,7 @@ from tokenkeep.web.operations import Call, Operation
 
 ITEM = "/v1/connect-sessions/{session_id}"
 Short = Annotated[str, msgspec.Meta(max_length=200)]
+OneScope = Annotated[str, msgspec.Meta(max_length=500)]
 Address = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
@@ -28,7 +29,10 @@ class NewConnectSession(Accepted):
     type: Short = ""
     name: Short = ""
     credential_id: Short = ""
-    scopes: list[Short] = msgspec.field(default_factory=list)  # empty: the type's
+    scopes: list[OneScope] = msgspec.field(default_factory=list)  # exactly these; empty: what is usual
+    more_scopes: list[OneScope] = msgspec.field(
+        default_factory=list
+    )  # beside what the credential in `credential_id` has
     values: dict[str, Any] | None = None
     return_url: Address = ""  # empty: our own result page
     opener_origin: Short = ""  # empty: the popup tells its opener nothing
@@ -94,6 +98,7 @@ async def create(call: Call) -> Response:
         name=body.name,
         credential_id=body.credential_id,
         scopes=body.scopes,
+        more_scopes=body.more_scopes,
         values=body.values,
         return_url=body.return_url,
         opener_origin=body.opener_origin,
@@ -123,7 +128,10 @@ OPERATIONS = (
         name="create_connect_session",
         tag="connect",
         summary="Make a connect link",
-        description="Open `url` in the user's browser. It works once and for a while.",
+        description=(
+            "Open `url` in the user's browser. It works once and for a while. With `credential_id` it reconnects that"
+            " credential: `more_scopes` are then asked for beside what it has, `scopes` in place of it."
+        ),
         handler=create,
         scope=Scope.CONNECT,
         body=NewConnectSession,

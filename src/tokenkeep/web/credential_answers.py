@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tokenkeep.core import scopes
 from tokenkeep.core.model import Account, Expiry, FailureKind, Grant, State
 from tokenkeep.web.bodies import instant
 
@@ -35,11 +36,13 @@ class AccountAnswer(msgspec.Struct):
 
 
 class ScopesAnswer(msgspec.Struct):
-    """What was asked for, what was given, and what is missing."""
+    """What was asked for, what was given, and how the two differ."""
 
     requested: list[str]
     granted: list[str]
-    missing: list[str]
+    missing: list[str]  # asked for, not granted
+    extra: list[str]  # granted, not asked for
+    unasked: list[str]  # the type or the client asks for them today, and did not when this was connected
 
 
 class CredentialAnswer(msgspec.Struct):
@@ -67,11 +70,13 @@ class CredentialAnswer(msgspec.Struct):
     connected_at: datetime | None
 
 
-class CredentialPage(msgspec.Struct):
+class CredentialPage(msgspec.Struct, omit_defaults=True):
     """One page of credentials."""
 
     items: list[CredentialAnswer]
     next_cursor: str | None
+    fits: list[str] = msgspec.field(default_factory=list)  # the types asked for, by their own names, as ordered there
+    unknown_types: list[str] = msgspec.field(default_factory=list)  # those asked for that nobody knows here
 
 
 class RemovalAnswer(msgspec.Struct):
@@ -159,10 +164,13 @@ _OF_STANDING = (
 
 def _scopes(view: CredentialView, grant: Grant | None) -> ScopesAnswer:
     if grant is None:
-        return ScopesAnswer(requested=[], granted=[], missing=[])
-    granted = grant.scopes_requested if grant.scopes_granted is None else grant.scopes_granted
+        return ScopesAnswer(requested=[], granted=[], missing=[], extra=[], unasked=[])
     return ScopesAnswer(
-        requested=list(grant.scopes_requested), granted=list(granted), missing=list(view.missing_scopes)
+        requested=list(grant.scopes_requested),
+        granted=list(scopes.granted(grant)),
+        missing=list(view.missing_scopes),
+        extra=list(view.extra_scopes),
+        unasked=list(view.unasked_scopes),
     )
 
 

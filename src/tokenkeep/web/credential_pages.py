@@ -18,7 +18,7 @@ from tokenkeep.services.credentials import CredentialView
 from tokenkeep.services.ports import CredentialFilter
 from tokenkeep.services.surplus import Removal
 from tokenkeep.web import callers, forms
-from tokenkeep.web.gallery import invite
+from tokenkeep.web.gallery import invite, saved
 from tokenkeep.web.pages import page_errors, render, see_other
 from tokenkeep.web.services import config_of, services_of
 from tokenkeep.web.words import NOTICES
@@ -67,6 +67,7 @@ async def credential(request: Request) -> Response:
         "references": await service.references(caller, credential_id),
         "may_write": Scope.CREDENTIALS_WRITE in caller.scopes,
         "may_connect": Scope.CONNECT in caller.scopes,
+        "more_scopes": (*view.missing_scopes, *view.unasked_scopes),
         "testable": testable(view),
         "curl": curl(config_of(request).public_url, view),
     }
@@ -74,14 +75,14 @@ async def credential(request: Request) -> Response:
 
 
 def testable(view: CredentialView) -> bool:
-    """Whether there is a call that proves this credential works, and something to prove it with."""
-    call = view.type.test or (view.provider.account if view.type.oauth else None)
-    return call is not None and view.state is not State.UNCONNECTED
+    """Whether there is a way to prove that this credential works, and something to prove it with."""
+    way = view.type.test or view.type.probe or (view.provider.account if view.type.oauth else None)
+    return way is not None and view.state is not State.UNCONNECTED
 
 
 def curl(public_url: str, view: CredentialView) -> str:
     """How a node asks for it, with a placeholder where the service key goes."""
-    what = "token" if view.type.oauth else "values"
+    what = "token" if view.type.issues_tokens else "values"
     return (
         f'curl -H "Authorization: Bearer $TOKENKEEP_KEY" \\\n  {public_url}/v1/credentials/{view.credential.id}/{what}'
     )
@@ -117,16 +118,16 @@ async def edit(request: Request) -> Response:
     form = await forms.read(request)
     version = forms.text(form, "version")
     try:
-        await service.edit(
+        changed = await service.edit(
             caller,
             credential_id,
             name=forms.text(form, "name") or None,
-            values=forms.values(view.type.fields, form) or None,
+            values=forms.changes(view.type.fields, form) or None,
             expected_version=int(version) if version.isascii() and version.isdigit() else None,
         )
     except InvalidInput as error:
         return edit_page(request, person, view, errors=forms.field_errors(error))
-    return see_other(request, f"/credentials/{credential_id}", notice="edited")
+    return see_other(request, f"/credentials/{credential_id}", notice=saved("edited", changed))
 
 
 @page_errors

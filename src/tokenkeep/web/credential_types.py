@@ -53,7 +53,7 @@ class TypeAnswer(msgspec.Struct):
     categories: list[str]
     aliases: list[str]
     fields: list[FieldAnswer]
-    grants: list[str]  # `authorization_code` for OAuth types; empty for static ones
+    grants: list[str]  # how it gets tokens: `authorization_code` by a person; empty for static ones
     scopes: list[str]
     provider: ProviderAnswer
     base_url: str
@@ -79,14 +79,21 @@ def type_answer(catalog: Catalog, kind: CredentialType) -> TypeAnswer:
         categories=list(kind.categories),
         aliases=list(kind.aliases),
         fields=[_field(field) for field in kind.fields],
-        grants=["authorization_code"] if kind.oauth else [],
+        grants=_grants(kind),
         scopes=list(kind.scopes),
         provider=ProviderAnswer(id=provider.id, name=provider.name, docs_url=provider.docs_url),
         base_url=kind.base_url or provider.base_url,
         docs_url=kind.docs_url or provider.docs_url,
-        testable=kind.test is not None or provider.account is not None,
+        testable=kind.test is not None or kind.probe is not None or provider.account is not None,
         icon=f"/v1/credential-types/{kind.name}/icon",
     )
+
+
+def _grants(kind: CredentialType) -> list[str]:
+    """By the names of the RFCs. `signed_jwt`: we sign the token; `token_request`: the service has a way of its own."""
+    if kind.mint is None:
+        return ["authorization_code"] if kind.oauth else []
+    return [kind.mint.params.get("grant_type", "token_request")] if kind.mint.url else ["signed_jwt"]
 
 
 def _field(field: Field) -> FieldAnswer:

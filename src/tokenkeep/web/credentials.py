@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tokenkeep.core.errors import InvalidInput
 from tokenkeep.core.model import State
 from tokenkeep.core.permissions import Scope
+from tokenkeep.services.fitting import fitting
 from tokenkeep.services.ports import CredentialFilter
 from tokenkeep.web.bodies import Accepted, answer
 from tokenkeep.web.credential_answers import (
@@ -87,8 +88,14 @@ async def list_(call: Call) -> Response:
         cursor=call.query["cursor"],
     )
     page = await call.services.credentials.list(call.caller, wanted)
-    items = [credential_answer(view) for view in page.items]
-    return answer(CredentialPage(items=items, next_cursor=page.next_cursor or None))
+    asked = fitting(call.services.catalog, wanted.types)
+    body = CredentialPage(
+        items=[credential_answer(view) for view in page.items],
+        next_cursor=page.next_cursor or None,
+        fits=list(asked.types),
+        unknown_types=list(asked.unknown) if asked.types else [],
+    )
+    return answer(body)
 
 
 async def get(call: Call) -> Response:
@@ -136,7 +143,11 @@ async def test(call: Call) -> Response:
 
 
 _FILTERS = (
-    Query(name="type", description="A credential type; may be repeated.", repeated=True),
+    Query(
+        name="type",
+        description="A credential type; may be repeated. Of several, those unknown here are passed over.",
+        repeated=True,
+    ),
     Query(name="state", description="Only those in this state.", choices=tuple(State)),
     Query(name="q", description="A part of the name, in any case."),
     *page_parameters(),
@@ -166,11 +177,12 @@ OPERATIONS = (
         name="list_credentials",
         tag="credentials",
         summary="List credentials",
-        description="By name. `account` is null in lists.",
+        description="By name. `account` is null in lists. A node that can work with several types asks for all of them.",
         handler=list_,
         scope=Scope.CREDENTIALS_READ,
         query=_FILTERS,
         answer=CredentialPage,
+        problems=("unknown_type",),
     ),
     Operation(
         method="GET",
@@ -219,7 +231,10 @@ OPERATIONS = (
         name="test_credential",
         tag="credentials",
         summary="Test a credential",
-        description="One cheap call that proves the credential works. What it finds is an answer, not a problem.",
+        description=(
+            "One cheap call, or at a database one sign-in, proves that the credential works. "
+            "What it finds is an answer, not a problem."
+        ),
         handler=test,
         scope=Scope.CREDENTIALS_READ,
         answer=VerdictAnswer,

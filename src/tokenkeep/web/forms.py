@@ -29,6 +29,16 @@ def text(form: FormData, name: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def changes(fields: Sequence[Field], form: FormData) -> dict[str, Any]:
+    """As `values`, and None for what is to be removed: an optional field that was emptied, a secret whose box is ticked."""
+    found = values(fields, form)
+    for field in fields:
+        emptied = not field.secret and form.get(f"value.{field.name}") == ""
+        if not field.required and field.name not in found and (emptied or f"clear.{field.name}" in form):
+            found[field.name] = None
+    return found
+
+
 def values(fields: Sequence[Field], form: FormData) -> dict[str, Any]:
     """Field name -> value, for what was filled in. A box that is not ticked is False.
 
@@ -43,8 +53,10 @@ def values(fields: Sequence[Field], form: FormData) -> dict[str, Any]:
         elif isinstance(raw, str) and raw.strip():
             try:
                 found[field.name] = typed(field, raw)
+            except json.JSONDecodeError as broken:
+                problems[field.name] = f"This is not valid JSON from line {broken.lineno}, column {broken.colno} on."
             except ValueError:
-                problems[field.name] = "This is not valid JSON." if field.kind is FieldKind.JSON else "Enter a number."
+                problems[field.name] = "Enter a number."
     if problems:
         raise InvalidInput(fields=problems)
     return found

@@ -15,9 +15,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tokenkeep.core.errors import InvalidInput, NotFound
-from tokenkeep.core.model import CredentialType, UserSession
+from tokenkeep.core.model import CredentialType, State, UserSession
 from tokenkeep.core.permissions import Caller
 from tokenkeep.services.clients import ClientView
+from tokenkeep.services.credentials import CredentialView
+from tokenkeep.services.fitting import fitting
 from tokenkeep.services.ports import CredentialFilter
 from tokenkeep.web import callers, forms
 from tokenkeep.web.pages import may_admin, page_errors, render, see_other
@@ -29,13 +31,15 @@ COUNTED = 500
 
 @page_errors
 async def gallery(request: Request) -> Response:
-    """All types, popular first, narrowed by words and category."""
+    """All types, popular first, narrowed by words and category; or those that a tool asks its user to choose from."""
     person = await callers.person(request)
     services = services_of(request)
     caller = services.accounts.caller(person)
     query = request.query_params.get("q", "").strip()[:100]
     category = request.query_params.get("category", "")
-    every = services.catalog.types()
+    named = [name for name in request.query_params.get("types", "")[:2048].split(",") if name]
+    wanted = fitting(services.catalog, named).types
+    every = [one for one in services.catalog.types() if not wanted or one.name in wanted]
     held = await services.credentials.list(caller, CredentialFilter(limit=COUNTED))
     shown = [one for one in every if matches(one, query) and (not category or category in one.categories)]
     context = {
@@ -44,6 +48,7 @@ async def gallery(request: Request) -> Response:
         "total": len(every),
         "query": query,
         "category": category,
+        "chosen": wanted,
         "categories": categories(every),
         "held": Counter(view.type.name for view in held.items),
         "providers": {one.id: one for one in services.catalog.providers()},
@@ -127,7 +132,14 @@ async def create(request: Request) -> Response:
     except InvalidInput as error:
         errors = forms.field_errors(error)
         return await new_page(request, person, values=shown(form), name=name, errors=errors, chosen=chosen)
-    return see_other(request, f"/credentials/{made.credential.id}", notice="created")
+    return see_other(request, f"/credentials/{made.credential.id}", notice=saved("created", made))
+
+
+def saved(what: str, view: CredentialView) -> str:
+    """The notice after saving. A token that was asked for at once may have been refused: then the page says why."""
+    if view.type.mint is not None and view.state is not State.CONNECTED:
+        return "saved_without_token"
+    return f"{what}_odd" if view.warnings else what
 
 
 def shown(form: FormData) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokenkeep.web import observe
 from tokenkeep.web.bodies import BODY_LIMIT, declared_length, limited, too_large
-from tokenkeep.web.problems import RequestProblem, problem, refused
+from tokenkeep.web.problems import RequestProblem, broken, refused
 from tokenkeep.web.services import Services, WebConfig
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -112,7 +112,7 @@ class Front:
             observe.note_fault(scope, error)
             if status:  # too late for another answer; the server cuts the connection
                 raise
-            await problem("internal")(scope, receive, hardened)
+            await broken(Request(scope))(scope, receive, hardened)
         finally:
             observe.note(self._services, scope, status=status, began=began)
 

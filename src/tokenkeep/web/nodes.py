@@ -6,6 +6,7 @@ refreshed (`services/tokens`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from tokenkeep.core.model import State
 from tokenkeep.core.permissions import Scope
+from tokenkeep.core.secret import Secret
 from tokenkeep.web.bodies import Accepted, answer, instant
 from tokenkeep.web.operations import Call, Operation
 from tokenkeep.web.token_read import MIN_TTL, TOKEN_PATH, token_octets
@@ -39,14 +41,16 @@ class TokenAnswer(msgspec.Struct):
     state: State
 
 
-class AuthorizationAnswer(msgspec.Struct):
-    """What to put on a request."""
+class AuthorizationAnswer(msgspec.Struct, omit_defaults=True):
+    """What to put on a request. `body` and `secret_in_url` are there only for types that need them."""
 
     headers: dict[str, str]
     query: dict[str, str]
     base_url: str  # empty: the type has none
     expires_at: datetime | None  # null: unknown, or it does not end
     fingerprint: str  # empty: not an OAuth credential
+    body: dict[str, str] = msgspec.field(default_factory=dict)  # JSON members or form fields
+    secret_in_url: bool = False  # true: the address holds a secret, in `base_url` or `query`; keep it out of logs
 
 
 class ValuesAnswer(msgspec.Struct):
@@ -65,16 +69,22 @@ async def refresh_token(call: Call) -> Response:
 
 
 async def read_authorization(call: Call) -> Response:
-    """Headers and query parameters to put on a request."""
+    """What to put on a request: headers, query, body, and the address where it carries the credential."""
     found = await call.services.tokens.authorization(call.caller, call.path("credential_id"), consumer=call.consumer)
     body = AuthorizationAnswer(
-        headers={name: secret.reveal() for name, secret in found.headers.items()},
-        query={name: secret.reveal() for name, secret in found.query.items()},
-        base_url=found.base_url,
+        headers=_revealed(found.headers),
+        query=_revealed(found.query),
+        base_url=found.base_url.reveal(),
         expires_at=instant(found.expires_at),
         fingerprint=found.fingerprint,
+        body=_revealed(found.body),
+        secret_in_url=found.secret_in_url,
     )
     return answer(body, headers=_NO_STORE)
+
+
+def _revealed(parts: Mapping[str, Secret]) -> dict[str, str]:
+    return {name: secret.reveal() for name, secret in parts.items()}
 
 
 async def read_values(call: Call) -> Response:
@@ -121,7 +131,10 @@ OPERATIONS = (
         name="read_authorization",
         tag="nodes",
         summary="Read what to put on a request",
-        description="For every type that authenticates HTTP, OAuth or not.",
+        description=(
+            "For every type that authenticates HTTP, OAuth or not: headers, query parameters, where the type needs it "
+            "`body`, and `base_url`. With `secret_in_url` the address itself is a secret."
+        ),
         handler=read_authorization,
         scope=Scope.TOKENS_READ,
         answer=AuthorizationAnswer,

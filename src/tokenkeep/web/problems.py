@@ -121,6 +121,20 @@ async def on_refusal(_: Request, error: Exception) -> Response:
     return refused(cast("RequestProblem", error))
 
 
+def broken(request: Request) -> Response:
+    """The answer where something went wrong that nobody foresaw. A browser gets a page, if that at least can be made."""
+    app = request.scope.get("app")
+    error_page = getattr(app.state, "error_page", None) if app is not None else None
+    if error_page is not None and wants_html(request):
+        told = CODES["internal"]
+        try:
+            page: Response = error_page(request, told.status, told.title, told.meaning)
+        except Exception:  # noqa: BLE001 - what broke the page may break this one as well; the first fault is noted
+            return problem("internal")
+        return page
+    return problem("internal")
+
+
 async def on_http(request: Request, error: Exception) -> Response:
     """Exception handler of the framework's own refusals: unknown paths, wrong methods.
 

@@ -27,6 +27,8 @@ STATES: dict[str, Chip] = {
     "quarantined": Chip("bad", "lock", "Quarantined"),
 }
 
+REFUSED_VALUES = ("Whoever may edit it", "The service does not accept these values, or they do not make a request.")
+"""Where tokens are obtained from the credential's own values."""
 REPAIR: dict[str, tuple[str, str]] = {
     "transient": ("Time", "The provider or the network had a problem. Tokenkeep tries again by itself."),
     "client": ("An administrator", "The provider does not accept the client. Check its id and secret in the settings."),
@@ -66,7 +68,12 @@ class Notice(NamedTuple):
 
 NOTICES: dict[str, Notice] = {
     "created": Notice("good", "Saved. The credential is ready to use."),
+    "created_odd": Notice(
+        "warn", "Saved, but a value looked odd or had something left out. Test it before it is used."
+    ),
+    "saved_without_token": Notice("warn", "Saved, but the service has not given a token yet."),
     "edited": Notice("good", "Your changes are saved."),
+    "edited_odd": Notice("warn", "Saved, but a value looked odd or had something left out. Test it before it is used."),
     "unchanged": Notice("info", "Nothing was changed."),
     "deleted": Notice("good", "Deleted. There was nothing to revoke at the provider."),
     "deleted_revoked": Notice("good", "Deleted, and access was revoked at the provider."),
@@ -85,6 +92,14 @@ NOTICES: dict[str, Notice] = {
     "tested_rate_limited": Notice("warn", "The test could not be done: the provider limits requests. Try again later."),
     "tested_reauthorization_required": Notice("bad", "The test failed: this credential must be connected again."),
     "tested_outbound_refused": Notice("bad", "The test failed: this address is not one the service may call."),
+    "tested_missing_database": Notice("bad", "The test failed: the user is known, but the database does not exist."),
+    "tested_no_tls": Notice("bad", "The test was not done: without TLS no password is sent over the internet."),
+    "tested_untrusted_certificate": Notice("bad", "The test failed: the database's certificate is not trusted here."),
+    "tested_incomplete": Notice("warn", "The test could not be done: an address or a user is left to the node."),
+    "tested_unsupported": Notice("warn", "The test could not be done: this form of address cannot be tried here."),
+    "tested_driver_missing": Notice(
+        "warn", "The test could not be done: whoever runs the service must install tokenkeep[databases]."
+    ),
     "tested_refresh_failing": Notice("warn", "The test could not be done: the token cannot be refreshed just now."),
     "tested_undecryptable": Notice("bad", "The test failed: the stored secret cannot be opened."),
     "tested_not_connected": Notice("bad", "The test failed: this credential is not connected."),

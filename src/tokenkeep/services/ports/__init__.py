@@ -21,12 +21,13 @@ from tokenkeep.services.ports.keeping import (
 from tokenkeep.services.ports.machine import Clock, Entropy, Envelope, Journal, Passwords, Spill, Tasks
 from tokenkeep.services.ports.outbox import EndpointStore, Mail, Notice, OutboxStore, Poster, Untold
 from tokenkeep.services.ports.people import AccountStore, ReferenceStore, ServiceKeyStore
+from tokenkeep.services.ports.probing import DatabaseProbe
 from tokenkeep.services.ports.refusals import RefusalStore
 from tokenkeep.services.ports.storage import InstanceStore, Mark, Memento, Obstacle, Watch
 from tokenkeep.services.ports.stores import Stores
 from tokenkeep.services.ports.timing import Forecast, ForecastStore, RejectionStore
 from tokenkeep.services.ports.watching import Attention, EventStore, StatusCounts, StatusStore
-from tokenkeep.services.ports.wire import Registration, TokenEndpoint
+from tokenkeep.services.ports.wire import Minter, Registration, TokenEndpoint
 
 __all__ = [
     "AccountStore",
@@ -38,6 +39,7 @@ __all__ = [
     "CredentialFilter",
     "CredentialStore",
     "DataKeyStore",
+    "DatabaseProbe",
     "Due",
     "EndpointStore",
     "Entropy",
@@ -53,6 +55,7 @@ __all__ = [
     "Mail",
     "Mark",
     "Memento",
+    "Minter",
     "Notice",
     "Obstacle",
     "OutboxStore",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tokenkeep.core.minting import Order
 from tokenkeep.core.model import Answer, Call, Client, Provider
 from tokenkeep.core.secret import Secret
 
@@ -21,6 +22,14 @@ class Registration:
     provider: Provider
     secret: Secret | None
     redirect_uri: str
+    order: Order | None = None  # not None: tokens are minted, by this request
+
+
+class Minter(Protocol):
+    """Where tokens are obtained without a person."""
+
+    async def mint(self, registration: Registration) -> Answer:
+        """Carry out the registration's order, on a fresh connection, within 30 s in all. Never raises."""
 
 
 class TokenEndpoint(Protocol):
@@ -30,6 +39,14 @@ class TokenEndpoint(Protocol):
         self, registration: Registration, *, state: str, verifier: str, scopes: Sequence[str], extra: Mapping[str, str]
     ) -> str:
         """RFC 6749 section 4.1.1 with PKCE S256 (RFC 7636) unless the provider's file switches it off."""
+
+    async def push(
+        self, registration: Registration, *, state: str, verifier: str, scopes: Sequence[str], extra: Mapping[str, str]
+    ) -> Answer:
+        """RFC 9126 section 2: the same parameters, sent ahead of the browser. Only where the file names the endpoint."""
+
+    def pushed_url(self, registration: Registration, *, request_uri: str) -> str:
+        """RFC 9126 section 4: where the browser goes instead, with the request URI of what was pushed."""
 
     def signs_with(self, secret: Secret) -> bool:
         """Whether it is a private key that a client can sign assertions with (RFC 7523)."""
