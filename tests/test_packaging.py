@@ -29,7 +29,8 @@ def runtime_requirements():
 
 
 def dev_requirements():
-    return [Requirement(text) for text in PROJECT["dependency-groups"]["dev"]]
+    drivers = PROJECT["project"]["optional-dependencies"]["databases"]  # CI signs in with them
+    return [Requirement(text) for text in PROJECT["dependency-groups"]["dev"] + drivers]
 
 
 def locked(lock):

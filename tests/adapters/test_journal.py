@@ -21,6 +21,7 @@ from tokenkeep.core.secret import STARS, Secret
 
 MARK = "MARKED-0123456789abcdef"
 LIBRARIES = ["httpx2", "httpcore2", "authlib", "sqlalchemy", "aiosqlite", "apscheduler"]
+LIBRARIES += ["aiomysql", "asyncpg", "neo4j", "pymongo", "redis"]
 
 
 @pytest.fixture
@@ -74,6 +75,9 @@ LEAKS = {
     "cookie": f"cookie: first=1; second={MARK}",
     "header dict": repr({"set-cookie": f"a=b; c={MARK}"}),
     "code verifier": f"code_verifier={MARK}",
+    "key in a query": f'HTTP Request: GET https://api.example.com/v1?appid={MARK}&x=1 "HTTP/1.1 200 OK"',
+    "token in a path": f"404 for https://api.telegram.org/bot12345678:{MARK}{MARK}/getMe",
+    "token in a path, encoded": f"404 for https://api.telegram.org/bot12345678%3A{MARK}{MARK}/getMe",
 }
 
 
@@ -97,6 +101,8 @@ def test_jwts_become_stars():
         "a code: 17",
         "GET /v1/credentials/1f0c2c1e-9d0e-4a53-8f6e-0d7a4f2b9a11/token",
         "the access token has expired",
+        "https://api.example.com/v1/me answered 404 at 12:00:05",
+        "127.0.0.1:8420 listens, 17:abc",
     ],
 )
 def test_ordinary_words_stay(text):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import gzip
 import ssl
 from contextlib import asynccontextmanager
@@ -12,12 +11,9 @@ import httpcore2
 import httpx2
 import pytest
 import respx
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.adapters import httpcore2_mocker  # noqa: F401 - registers itself
+from tests.kit.certificates import self_signed
 from tests.kit.clock import FakeClock
 from tokenkeep.adapters.egress import Egress
 from tokenkeep.adapters.outbound import (
@@ -293,27 +289,7 @@ async def test_an_unknown_name_is_not_sent():
 
 def certificate(name, folder):
     """A self-signed certificate for one name: (server context, client context that trusts it)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    today = dt.datetime.now(dt.UTC)
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(today - dt.timedelta(days=1))
-        .not_valid_after(today + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    chain, secret = folder / "cert.pem", folder / "key.pem"
-    chain.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.load_cert_chain(chain, secret)
+    server, chain = self_signed(name, folder)
     return server, ssl.create_default_context(cafile=str(chain))
 
 

@@ -14,10 +14,10 @@ from tokenkeep.adapters.catalog import Catalog, problems
 from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.commands import write_provider_pages
 from tokenkeep.core.errors import InvalidInput
-from tokenkeep.core.injection import authorize, expand, hosts
-from tokenkeep.core.model import ClientAuth, CredentialType, FieldKind, HostFormat, Provider, Rotation
+from tokenkeep.core.injection import authorize, carried, expand, hosts
+from tokenkeep.core.model import ClientAuth, CredentialType, Field, FieldKind, HostFormat, Provider, Rotation
 from tokenkeep.core.protocol import QUIRKS, authorization_parameters
-from tokenkeep.core.schema import validate
+from tokenkeep.core.schema import mask, validate
 from tokenkeep.core.secret import Secret
 
 FOLDER = data_directory("providers")
@@ -41,10 +41,8 @@ SAMPLES: dict[FieldKind, Any] = {
 
 def chosen(provider: Provider) -> dict[str, str]:
     """What an administrator might have given for the holes in its addresses."""
-    return {
-        variable.name: variable.default or ("host.example" if variable.format is HostFormat.HOST else "sample")
-        for variable in provider.variables
-    }
+    whole = {HostFormat.HOST: "host.example", HostFormat.ADDRESS: "https://host.example/path"}
+    return {variable.name: variable.default or whole.get(variable.format, "sample") for variable in provider.variables}
 
 
 def values(wanted: CredentialType) -> dict[str, Any]:
@@ -82,10 +80,11 @@ def test_every_type_can_be_filled_tested_and_shown(wanted: CredentialType) -> No
     filled = validate(wanted, values(wanted)).values
     variables = chosen(provider) | dict(filled)
     if wanted.injection is not None:
-        injected = authorize(wanted.injection, filled, access_token=Secret("at") if wanted.oauth else None)
-        assert injected.headers or injected.query
+        injected = authorize(wanted.injection, filled, access_token=Secret("at") if wanted.issues_tokens else None)
+        assert injected.headers or injected.query or injected.body or injected.path
     if wanted.test is not None:
-        address = expand(wanted.test.url, variables)
+        sent = wanted.test if wanted.injection is None else carried(wanted.test, injected)
+        address = expand(sent.url, variables)
         assert re.sub(r"[/?].*", "", address.removeprefix("https://")) in hosts(provider.hosts, variables)
     assert icon.problem(CATALOG.icon(wanted.name).decode()) == ""
 
@@ -175,7 +174,7 @@ def test_hosts_and_tenants_are_the_administrators() -> None:
 
 def test_microsoft_types_ask_for_a_refresh_token() -> None:
     for wanted in CATALOG.types():
-        assert wanted.provider != "microsoft" or "offline_access" in wanted.scopes, wanted.name
+        assert wanted.provider != "microsoft" or wanted.mint or "offline_access" in wanted.scopes, wanted.name
 
 
 def test_the_demo_provider_lives_at_our_own_address() -> None:
@@ -207,12 +206,63 @@ def test_optional_headers_are_left_out() -> None:
     assert injected.headers == {"Authorization": "Bearer sk-1"}
 
 
+def test_a_telegram_token_stands_in_the_path_and_a_mandrill_key_in_the_body() -> None:
+    telegram, mandrill = CATALOG.type("telegramApi"), CATALOG.type("mandrillApi")
+    assert telegram.injection is not None
+    assert telegram.test is not None
+    assert mandrill.injection is not None
+    assert mandrill.test is not None
+    token = authorize(telegram.injection, {"accessToken": "123456:AAx-_y"}, access_token=None)
+    assert carried(telegram.test, token).url == "https://api.telegram.org/bot123456:AAx-_y/getMe"
+    key = authorize(mandrill.injection, {"apiKey": "md-1"}, access_token=None)
+    assert json.loads(carried(mandrill.test, key).body) == {"key": "md-1"}
+
+
+URL_FIELDS = [
+    pytest.param(field, id=f"{kind.name}.{field.name}")
+    for kind in CATALOG.types()
+    for field in kind.fields
+    if field.kind is FieldKind.URL
+]
+
+
+@pytest.mark.parametrize("field", URL_FIELDS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://jo:canary@db.example.com/x",
+        "postgresql://jo:canary@db.example.com:5432/x?sslmode=require",
+        "mongodb+srv://jo:can/ary@canary@a.example.com,b.example.com/x",
+        "redis://:canary@cache.example.com",
+        "https://canary@example.com/x",
+        "https://example.com/x?api_key=canary&y=1",
+    ],
+)
+def test_no_field_for_an_address_shows_the_password_inside(field: Field, url: str) -> None:
+    shown = mask(field, url)
+    assert "canary" not in shown
+    assert "ary@" not in shown
+    assert field.secret or "example.com" in shown
+
+
+def test_an_aws_key_that_was_not_copied_whole_is_told() -> None:
+    aws = CATALOG.type("awsApi")
+    assert "at least 16" in validate(aws, {"awsKey": "AKIAIOSF"}).warnings["awsKey"]
+    assert validate(aws, {"awsKey": "AKIAIOSFODNN7EXAMPLE"}).warnings == {}
+
+
+def test_a_file_that_is_no_service_account_key_is_told() -> None:
+    vertex = CATALOG.type("googleVertexAuth")
+    told = validate(vertex, {"googleApplicationCredential": '{"client_email": "a@b", "type": "service_account"}'})
+    assert "Service account key: `private_key` is missing" in told.warnings["googleApplicationCredential"]
+
+
 def test_supabase_without_a_project_url_cannot_be_called() -> None:
     supabase = CATALOG.type("supabaseApi")
     assert supabase.test is not None
     with pytest.raises(InvalidInput):
         expand(supabase.test.url, {"supabaseApiKey": "k"})
-    assert hosts(CATALOG.provider("supabase").hosts, {}) == frozenset()
+    assert hosts(CATALOG.provider("supabase").hosts, {}) == {"api.supabase.com"}, "where accounts are managed"
 
 
 def test_the_format_page_names_every_key_and_quirk() -> None:
@@ -226,7 +276,7 @@ def test_the_format_page_names_every_key_and_quirk() -> None:
 def test_the_examples_on_the_format_page_are_good(tmp_path: Path) -> None:
     page = (FOLDER.parent / "docs" / "reference" / "provider-files.md").read_text(encoding="utf-8")
     examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for number, example in enumerate(examples):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "acme.toml").write_text(example, encoding="utf-8")

@@ -79,7 +79,24 @@ SHAPE_MISTAKES = [
     ('quirks = ["error_in_200"]', 'grant_type = "password"', "grant_type", "`grant_type` is no key", "Known here"),
     ('quirks = ["error_in_200"]', "authorize_params = { a = 1 }", "authorize_params", "authorize_params", "text"),
     ('quirks = ["error_in_200"]', 'client_auth = "basic"', "client_auth", '"basic"', "client_secret_basic"),
+    (
+        'headers = { Authorization = "Bearer {key}" }',
+        'path = "bot{key}"',
+        "path = ",
+        "`path` cannot be",
+        "beginning of a path",
+    ),
+    (
+        'headers = { Authorization = "Bearer {key}" }',
+        'path = "/bot{key}?x"',
+        "path = ",
+        "`path` cannot be",
+        "beginning of a path",
+    ),
+    ('headers = { Authorization = "Bearer {key}" }', "body = { key = 1 }", "body = ", "body", "text"),
 ]
+
+INJECTED = 'headers = { Authorization = "Bearer {key}" }'
 
 RULE_MISTAKES = [
     ('quirks = ["error_in_200"]', "pkce = false", "pkce = false", "without a reason", "pkce_off_because"),
@@ -112,6 +129,20 @@ RULE_MISTAKES = [
     ("Bearer {key}", "Bearer {access_token}", "headers = ", "`{access_token}`", "Known here"),
     ("headers = { Authorization", "query = { Authorization", "query = ", "ends up in logs", "secret_in_query_because"),
     ('headers = { Authorization = "Bearer {key}" }', "headers = {}", "[types.injection]", "nothing", "headers"),
+    (INJECTED, 'path = "/bot{key}"', "path = ", "path ends up in logs", "secret_in_path_because"),
+    (INJECTED, 'path = "/bot{kee}"', "path = ", "`{kee}`", "`{key}`?"),
+    (INJECTED, f'path = "/bot"\n{INJECTED}', "path = ", "carries nothing", "base_url"),
+    (INJECTED, 'path = "/../{region}"', "path = ", "must not climb", "Remove"),
+    (INJECTED, 'path = "/{region}"', "path = ", "where this path begins", "base_url"),
+    (INJECTED, 'body = { key = "{kee}" }', "body = ", "`{kee}`", "`{key}`?"),
+    (INJECTED, 'body = { key = "{key}" }', "[types.test]", "GET has no body", "POST"),
+    (
+        f"{INJECTED}\n\n[types.test]\n",
+        'body = { key = "{key}" }\n\n[types.test]\nmethod = "POST"\nbody = "[1]"\n',
+        "body = ",
+        "cannot be added",
+        "JSON object",
+    ),
     ("acme.com/ping", "acme.com/ping/{key}", 'ping/{key}"', "secret into an address", "header"),
     ('rotation = "strict"', 'rotation = "grace"', 'rotation = "grace"', "grace period", "grace_s"),
     ('rotation = "strict"', 'rotation = "strict"\ngrace_s = 5', "grace_s = 5", "Only", "Remove"),
@@ -129,6 +160,20 @@ RULE_MISTAKES = [
         "authorize_params",
         "protocol",
         "code grant",
+    ),
+    (
+        'quirks = ["error_in_200"]',
+        'authorize_params = { request_uri = "urn:x" }',
+        "authorize_params",
+        "protocol",
+        "Remove",
+    ),
+    (
+        'quirks = ["error_in_200"]',
+        'pushed_authorization_endpoint = "https://{team}.com/par"',
+        "pushed_authorization_endpoint",
+        "anybody's host",
+        "own domain",
     ),
     (
         'quirks = ["error_in_200"]',
@@ -276,6 +321,24 @@ def test_an_oauth_type_needs_endpoints_and_a_rotation_class(tmp_path: Path) -> N
     found = problems(tmp_path, bare + ends)
     assert [(problem.line, "rotation" in problem.hint) for problem in found] == [(8, True)]
     assert not schema_accepts(bare + ends)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'body = { key = "{key}" }\n\n[types.test]\nmethod = "POST"',
+        'body = { key = "{key}" }\n\n[types.test]\nmethod = "POST"\nbody = \'{"a": 1}\'',
+        'body = { key = "{key}" }\n\n[types.test]\nmethod = "POST"\nbody = "a=1"\nheaders = { Content-Type = "application/x-www-form-urlencoded" }',
+        'path = "/bot{key}"\nsecret_in_path_because = "Nowhere else."\n\n[types.test]',
+        'path = "/{region}"\nheaders = { A = "{key}" }\nquery = { r = "{region}" }\n\n[types.test]',
+    ],
+)
+def test_a_credential_may_stand_anywhere(tmp_path: Path, lines: str) -> None:
+    text = changed(
+        (f"{INJECTED}\n\n[types.test]", lines), ('aliases = ["acmeKey"]', 'base_url = "https://api.acme.com"')
+    )
+    assert problems(tmp_path, text) == []
+    assert schema_accepts(text)
 
 
 def test_a_test_needs_an_injection(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx2
 import pytest
@@ -124,6 +125,64 @@ def test_holes_are_filled_by_the_client_else_by_the_default(endpoint, variables,
 def test_a_missing_variable_is_the_callers_to_explain(endpoint):
     with pytest.raises(InvalidInput):
         url(endpoint, builders.provider(authorization_endpoint="https://{sub}.acme.example/a"))
+
+
+# --- pushed ahead (RFC 9126) ---------------------------------------------------------------------------------------
+
+PAR = "https://acme.example/{tenant}/par"
+ASKED = {"state": "st", "verifier": VERIFIER, "scopes": ("a", "b c"), "extra": {"prompt": "consent"}}
+
+
+def pushing(**changes):
+    return builders.provider(pushed_authorization_endpoint=PAR, variables=(TENANT,), **changes)
+
+
+@pytest.mark.parametrize("method", [ClientAuth.BASIC, ClientAuth.POST, ClientAuth.NONE])
+async def test_a_pushed_request_holds_what_the_address_would(endpoint, wire, method):
+    provider = pushing(client_auth=method)
+    _, query = url(endpoint, provider, prompt="consent")
+    answer = await endpoint.push(registration(provider, secret="" if method is ClientAuth.NONE else "s3cret"), **ASKED)
+    assert answer.status == 200
+    assert (wire.last.method, str(wire.last.url)) == ("POST", "https://acme.example/common/par")
+    sent = parse_qsl(wire.last.content.decode(), strict_parsing=True)
+    assert len(dict(sent)) == len(sent), "a parameter stands once"
+    proof = {"client_secret": "s3cret"} if method is ClientAuth.POST else {}
+    assert dict(sent) == query | proof
+    assert ("authorization" in wire.last.headers) is (method is ClientAuth.BASIC)
+    assert VERIFIER not in wire.last.content.decode()
+
+
+async def test_a_pushed_request_is_signed_for_the_issuer(endpoint, wire):
+    provider = pushing(client_auth=ClientAuth.PRIVATE_KEY_JWT, issuer="https://acme.example")
+    key = ECKey.generate_key("P-256")
+    await endpoint.push(registration(provider, secret=key.as_pem(private=True).decode()), **ASKED)
+    claims = jwt.decode(wire.form["client_assertion"], key, algorithms=["ES256"]).claims
+    assert (claims["aud"], wire.form["client_id"]) == ("https://acme.example", "id-1")
+
+
+def test_the_browser_carries_a_request_uri_and_the_endpoints_own_query(endpoint):
+    provider = pushing(authorization_endpoint="https://acme.example/{tenant}/a?tenant=7")
+    address = endpoint.pushed_url(registration(provider), request_uri="urn:x:a&b=c")
+    assert address.partition("?")[0] == "https://acme.example/common/a"
+    assert parse_qs(urlsplit(address).query) == {
+        "tenant": ["7"],
+        "client_id": ["id-1"],
+        "request_uri": ["urn:x:a&b=c"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "secret"),
+    [
+        ({"pushed_authorization_endpoint": "https://{sub}.acme.example/par"}, "s3cret"),
+        ({"client_auth": ClientAuth.PRIVATE_KEY_JWT}, "no key"),
+        ({"authorize_params": {"odd": "\udc80"}}, "s3cret"),
+    ],
+)
+async def test_what_cannot_be_pushed_is_answered_and_not_raised(endpoint, wire, changes, secret):
+    provider = replace(pushing(), **changes)
+    assert (await endpoint.push(registration(provider, secret=secret), **ASKED)).fault == "misconfigured"
+    assert wire.requests == []
 
 
 # --- token requests ----------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ SIGNED_IN = (
     "/credentials",
     "/credentials?q=x",
     "/credentials/credential-1",
+    "/credentials/credential-1/scopes",
     "/credentials/credential-2/edit",
     "/credentials/credential-1/delete",
     "/status",
@@ -65,6 +66,47 @@ def test_the_gallery_is_searched_without_scripts(visit):
     page.get_by_label("Search services").fill("one key")
     page.get_by_role("button", name="Search").click()
     assert page.locator("[data-filter-list] > li").count() == 1
+
+
+def test_what_looks_odd_is_said_while_typing_and_keeps_nobody_from_saving(visit, world):
+    page = visit("/new/acmeApi")
+    key, odd = page.get_by_label("API key"), page.locator("#value-apiKey-odd")
+    key.fill("a")
+    assert odd.is_hidden(), "the first letters of a beginning are no mistake yet"
+    key.fill("sk-1")
+    assert "usually begins with ak-" in odd.inner_text()
+    key.fill("'ak-1'")
+    assert "in quotes" in odd.inner_text()
+    key.fill("ak-1")
+    assert odd.is_hidden()
+    extra = page.get_by_label("Extra headers")
+    extra.fill("{")
+    extra.blur()
+    assert "not JSON yet" in page.locator("#value-extra-odd").inner_text()
+    extra.fill("")
+    key.fill("sk-1")
+    page.get_by_role("button", name="Save encrypted").click()
+    page.wait_for_url("**/credentials/credential-new")
+    assert world.credentials.asked[0][3]["apiKey"] == "sk-1"
+
+
+DROP = """([field, name, size]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([size ? "x".repeat(size) : "-----BEGIN"], name));
+  for (const type of ["dragover", "drop"]) {
+    field.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+def test_a_file_may_be_dropped_onto_a_field_of_several_lines(visit):
+    page = visit("/new/acmeApi")
+    field = page.get_by_label("Private key")
+    page.evaluate(DROP, [field.element_handle(), "key.pem", 0])
+    page.wait_for_function("document.querySelector('#value-pem').value === '-----BEGIN'")
+    page.evaluate(DROP, [field.element_handle(), "film.mp4", 70_000])
+    page.get_by_text("larger than 64 KB").wait_for()
+    assert field.input_value() == "-----BEGIN"
 
 
 def test_everything_is_reached_by_keyboard_with_a_visible_focus(visit):

@@ -108,6 +108,37 @@ def test_a_full_page_with_fewer_scopes_shows_the_difference(page, service):
     expect(page.get_by_text(re.compile("not granted", re.IGNORECASE)).first).to_be_visible()
 
 
+def test_more_is_asked_for_in_one_click_and_less_is_told(context, page, service):
+    page.goto(f"{service.url}/new/demoOAuth2")
+    page.get_by_label("notes.write").uncheck()
+    with context.expect_page() as opened:
+        page.locator("main button[type=submit]").click()
+    agree(opened.value)
+    if not opened.value.is_closed():
+        opened.value.wait_for_event("close")  # else the next one would open in it
+    page.wait_for_url(re.compile(r"/credentials/[0-9a-f-]{36}$"))
+    credential_id = page.url.rpartition("/")[2]
+    expect(page.get_by_text("usual today, not when it was connected")).to_be_visible()
+
+    with context.expect_page() as opened:
+        page.get_by_role("button", name="Ask for the missing scopes").click()
+    expect(opened.value.get_by_role("listitem").filter(has_text="notes.write")).to_contain_text("new")
+    agree(opened.value)
+    expect(page.get_by_text("scopes added: notes.write")).to_be_visible(timeout=10_000)
+    assert page.url.endswith(credential_id)
+    key = service.command("keys", "create", "--name", "node", "--scopes", "tokens:read")
+    assert "notes.write" in service.token(key, credential_id).json()["scope"].split()
+
+    page.evaluate("window.open = () => null")  # as a browser that blocks pop-ups
+    page.get_by_role("button", name="Reconnect").click()
+    page.wait_for_url(re.compile("/connect/"))
+    agree(page, untick="notes.write")
+    expect(page.get_by_text("Access was lost")).to_be_visible()
+    page.get_by_role("link", name="Open the credential").click()
+    expect(page.get_by_text("asked for, not granted")).to_be_visible()
+    expect(page.get_by_text("scopes removed: notes.write")).to_be_visible()
+
+
 def test_denying_going_back_and_trying_again(page, service):
     page.goto(f"{service.url}/new/demoOAuth2")
     page.evaluate("window.open = () => null")

@@ -17,6 +17,7 @@ from tokenkeep.core.model import Rotation, TokenSet
 from tokenkeep.core.secret import Secret
 from tokenkeep.services.sealing import seal_tokens
 
+
 def test_what_reuse_has_revoked_is_not_put_in_place() -> None:
     """An owner stands still with the answer; the recovery of another replica makes the provider revoke the family; then
     the owner goes on and puts its dead generation in place of `reauthorization_required`."""
