@@ -130,13 +130,13 @@ def _fail_to_store(order: Order) -> None:
     """The database is away between W1 and W2, for a share of the refreshes, and for a second each time."""
     store, chance, away = Grants.store, random.Random(order.seed), {}
 
-    async def failing(self: Grants, lease: Any, grant: Any, event: Any) -> bool:
+    async def failing(self: Grants, lease: Any, grant: Any, event: Any, **named: Any) -> bool:
         generation = (grant.grant_id, grant.version)
         if generation not in away:
             away[generation] = time.monotonic() + (1.0 if chance.random() < order.store_fails else 0.0)
         if time.monotonic() < away[generation]:
             raise Unavailable
-        return await store(self, lease, grant, event)
+        return await store(self, lease, grant, event, **named)
 
     Grants.store = failing
 
