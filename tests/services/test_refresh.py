@@ -809,6 +809,9 @@ async def test_what_lost_its_fence_is_put_in_place_where_nothing_newer_is(outcom
     assert await house.stored_refresh_token(id_) == "rt-1-2"
     assert house.state(id_) is State.CONNECTED
     # The other may have tried what was put in place, and heard nothing: a refusal will be told as a loss.
+    planned = house.grant(id_).standing.next_refresh_at
+    assert planned is not None
+    assert (planned <= house.clock.now()) == (outcome == "uncertain"), "that is found out at once"
     house.wire.after_refresh.clear()
     house.wire.instead = [INVALID_GRANT, INVALID_GRANT]
     await house.next_try(id_)

@@ -183,11 +183,23 @@ class Keeping:
             if self._revoked(row) or await self._refused(row, grant):
                 return False
             lease = await self.grants.claim(row, owner="adopting", lease_s=policy.LEASE_S, intent_fingerprint="")
-            # Whoever refreshed meanwhile may have tried ours and heard nothing.
-            return await self.grants.store(lease, grant, event, unsettled=True) if lease is not None else None
+            if lease is None:
+                return None
+            if lease.previous_intent_at is not None:
+                grant = self._in_doubt(grant)
+            return await self.grants.store(lease, grant, event, unsettled=True)
         except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             return None
+
+    def _in_doubt(self, grant: Grant) -> Grant:
+        """Whoever refreshed meanwhile may have tried ours and heard nothing: it is found out as soon as that does no harm."""
+        try:
+            provider = self.catalog.provider(grant.provider)
+        except NotFound:
+            return grant
+        at = policy.recover_at(provider, grant.standing, now=self.clock.now())
+        return replace(grant, standing=replace(grant.standing, next_refresh_at=at))
 
     def _revoked(self, row: Grant) -> bool:
         """Recovery used a spent token where reuse revokes everything, and was refused: so ours is dead, too."""
@@ -222,6 +234,7 @@ class Keeping:
             self.journal.record("spill_unreadable", name=name, error=type(fault).__name__)
             return False
         event, others = spilling.replayed(label, at=self.clock.now()), lease.grant.fence > asked.fence + 1
+        grant = self._in_doubt(grant) if others else grant
         stored = await self.grants.store(lease, grant, event, unsettled=others)
         if stored:
             await self.spill.drop(name)
