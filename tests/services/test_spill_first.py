@@ -64,15 +64,3 @@ async def test_a_shelf_that_cannot_be_read_is_no_fault_of_the_grant():
     house.spill.all = read
     await house.next_try(credential_id)
     assert house.state(credential_id) is State.CONNECTED
-
-
-async def test_what_another_process_tried_meanwhile_stays_uncertain():
-    """It may have found the same token set as an orphan, and heard nothing."""
-    house, away, credential_id = await spilled()
-    grant = house.grant(credential_id)
-    other = await away.claim(grant, owner="other", lease_s=90, intent_fingerprint="x")
-    await away.settle(other, grant.standing, None, keep_intent=True)
-    away.away = False
-    await house.sweep()
-    assert house.state(credential_id) is State.CONNECTED
-    assert house.grant(credential_id).intent_at is not None

@@ -174,8 +174,11 @@ class Keeping:
             await self.clock.sleep(ADOPT_EVERY_S)
         return adopted
 
-    async def _adopt(self, grant: Grant, event: Event) -> bool | None:
-        """Whether ours is in place now. None: somebody is refreshing, or the database is away; ask again."""
+    async def _adopt(self, grant: Grant, event: Event, *, tried: bool = True) -> bool | None:
+        """Whether ours is in place now. None: somebody is refreshing, or the database is away; ask again.
+
+        `tried`: whoever left an attempt unfinished may have found ours on the orphan shelf.
+        """
         try:
             row = await self.grants.get(grant.workspace_id, grant.credential_id)
             if row is None or row.grant_id != grant.grant_id or row.version != grant.version - 1:
@@ -185,9 +188,9 @@ class Keeping:
             lease = await self.grants.claim(row, owner="adopting", lease_s=policy.LEASE_S, intent_fingerprint="")
             if lease is None:
                 return None
-            if lease.previous_intent_at is not None:
+            if tried and lease.previous_intent_at is not None:
                 grant = self._in_doubt(grant)
-            return await self.grants.store(lease, grant, event, unsettled=True)
+            return await self.grants.store(lease, grant, event, unsettled=tried)
         except Exception as fault:  # noqa: BLE001 - as long as the process lives, we try
             self.journal.record("store_failed", credential=grant.credential_id, error=type(fault).__name__)
             return None
@@ -229,13 +232,11 @@ class Keeping:
             return False
         try:
             label, sealed = spilling.label_of(octets)
-            grant, asked = await spilling.generation_of(self.envelope, lease.grant, label, sealed)
+            grant, _ = await spilling.generation_of(self.envelope, lease.grant, label, sealed)
         except (Quarantined, ValueError) as fault:
             self.journal.record("spill_unreadable", name=name, error=type(fault).__name__)
             return False
-        event, others = spilling.replayed(label, at=self.clock.now()), lease.grant.fence > asked.fence + 1
-        grant = self._in_doubt(grant) if others else grant
-        stored = await self.grants.store(lease, grant, event, unsettled=others)
+        stored = await self.grants.store(lease, grant, spilling.replayed(label, at=self.clock.now()))
         if stored:
             await self.spill.drop(name)
         return stored
@@ -273,7 +274,8 @@ class Keeping:
         if row.version == held.version:
             # Somebody claimed meanwhile and has no newer token set: ours may be the one that lives.
             await self._shelve(lease, grant)
-        return await self._adopt(grant, event)
+        # Whose attempt is over by now cannot have found ours: it lay on this shelf.
+        return await self._adopt(grant, event, tried=bool(row.lease_owner))
 
     async def _left_over(self, label: Label, sealed: bytes, row: Grant | None) -> None:
         """Disconnected or connected anew before it could be stored: the same as for a refresh that ends too late."""
