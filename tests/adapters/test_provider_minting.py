@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import tomllib
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.adapters.provider_files import written
+from tests.adapters.provider_files import plain, written
 from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.adapters.provider_reader import read
 
@@ -83,14 +81,6 @@ MISTAKES = [
     ("{region}.acme.com/token", "{region}.acme.com/{nowhere}", "url = ", "`{nowhere}`", ""),
     ('source = "https://acme.com/docs"\n', "", "[types.mint]", "`source` is missing", "Add it"),
 ]
-
-
-def plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def test_the_good_one_is_accepted_by_code_and_schema(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.adapters.provider_files import GOOD, changed, written
+from tests.adapters.provider_files import GOOD, changed, plain, written
 from tokenkeep.adapters.data_files import data_directory
 from tokenkeep.adapters.provider_file import ProviderFile, Quirk
 from tokenkeep.adapters.provider_reader import Problem, _judge, read
@@ -20,15 +19,6 @@ from tokenkeep.core.protocol import QUIRKS
 
 SCHEMA = json.loads((data_directory("providers") / "schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
-
-
-def plain(value: Any) -> Any:
-    """TOML values as JSON ones."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def schema_accepts(text: str) -> bool:
